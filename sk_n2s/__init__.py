@@ -1,0 +1,35 @@
+"""Denoising without clean data: calibrate any denoiser on the noisy array alone.
+
+A J-invariant function predicts entries of an array from the others only; its distance to
+the noisy data is its true error plus a constant (Batson & Royer, "Noise2Self", ICML 2019,
+arXiv 1901.11365). `JInvariantWrapper` makes any denoiser J-invariant, and
+`SelfSupervisedSearchCV` finds its best parameters.
+"""
+
+from .invariance import check_j_invariance
+from .partitions import (
+    CheckerboardPartition,
+    ColumnPartition,
+    GridPartition,
+    PairPartition,
+    Partition,
+    RandomPartition,
+)
+from .search import SelfSupervisedSearchCV
+from .splitters import WholeArray
+from .wrapper import JInvariantWrapper
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "CheckerboardPartition",
+    "ColumnPartition",
+    "GridPartition",
+    "JInvariantWrapper",
+    "PairPartition",
+    "Partition",
+    "RandomPartition",
+    "SelfSupervisedSearchCV",
+    "WholeArray",
+    "check_j_invariance",
+]

@@ -1,0 +1,165 @@
+"""What every module asks of arrays, axes and values given for each axis."""
+
+from __future__ import annotations
+
+from numbers import Integral
+
+import numpy as np
+from scipy import sparse
+from sklearn.utils.validation import check_array
+
+__all__ = ["along", "as_float_array", "check_axis", "per_axis"]
+
+
+def as_float_array(X, *, name: str = "X") -> np.ndarray:
+    """Return `X` as a native floating-point array, without a copy where none is needed.
+
+    float32 and float64 stay what they are, float16 becomes float32, and integers and
+    booleans become float64 with the values they have. NaN marks a missing entry, and so
+    does the mask of a `numpy.ma.MaskedArray`.
+
+    Parameters
+    ----------
+    X : array-like of any shape with at least one axis
+        The data.
+    name : str, default="X"
+        The name used in error messages.
+
+    Returns
+    -------
+    ndarray of float32 or float64
+        `X` itself or a view of it where the dtype allows, otherwise a converted copy.
+
+    Raises
+    ------
+    TypeError
+        If `X` is sparse, or holds neither real numbers nor booleans.
+    ValueError
+        If `X` is 0-d, empty, all-NaN, or holds an infinity or complex numbers.
+    """
+    if sparse.issparse(X):
+        raise TypeError(
+            f"Sparse data was passed as {name}, and a zero that is not stored cannot be "
+            f"told from one that was measured: pass {name}.toarray()."
+        )
+    mask = np.ma.getmask(X)
+    X = np.asarray(X)
+    if X.dtype.kind == "c":
+        raise ValueError(
+            f"Complex data not supported: {name} has dtype {X.dtype}; "
+            "denoise its real and imaginary parts, for instance along a batch axis."
+        )
+    if X.dtype.kind not in "fiub":
+        raise TypeError(
+            f"{name} must hold real numbers, got dtype {X.dtype}: convert it with "
+            f"{name}.astype(float)."
+        )
+    if X.ndim == 0:
+        raise ValueError(f"{name} must be an array with at least one axis, got a scalar.")
+    if X.size == 0:
+        raise ValueError(
+            f"Found array with {X.shape[0]} sample(s) and {X.size} entries: {name} of "
+            f"shape {X.shape} is empty, while a minimum of 1 is required."
+        )
+    if X.dtype.kind == "f" and X.dtype.itemsize <= 4:
+        dtype = np.float32
+    else:
+        dtype = np.float64
+    X = X.astype(dtype, copy=False)
+    if mask is not np.ma.nomask:
+        X = np.where(mask, dtype(np.nan), X)
+    check_array(X, ensure_2d=False, allow_nd=True, ensure_all_finite="allow-nan", input_name=name)
+    if np.isnan(X).all():
+        raise ValueError(f"{name} holds nothing but NaN: there is no entry to learn from.")
+    return X
+
+
+def check_axis(axis, ndim: int, *, name: str) -> int:
+    """Return `axis` as a non-negative integer.
+
+    Parameters
+    ----------
+    axis : int
+        An axis of an array of `ndim` axes; negative values count from the end.
+    ndim : int
+        The number of axes.
+    name : str
+        The parameter's name, for the error message.
+
+    Returns
+    -------
+    int
+        The same axis, counted from the start.
+
+    Raises
+    ------
+    ValueError
+        If there is no such axis.
+    """
+    if not isinstance(axis, Integral) or isinstance(axis, bool) or not -ndim <= axis < ndim:
+        raise ValueError(
+            f"{name}={axis!r} is not an axis of an array with {ndim} axes: give an integer "
+            f"from {-ndim} to {ndim - 1}."
+        )
+    return int(axis) % ndim
+
+
+def per_axis(value, ndim: int, *, name: str, minimum: int = 0) -> tuple[int, ...]:
+    """Return one integer for each axis.
+
+    Parameters
+    ----------
+    value : int or sequence of int
+        One value for all axes, or one for each.
+    ndim : int
+        The number of axes.
+    name : str
+        The parameter's name, for the error message.
+    minimum : int, default=0
+        The smallest value allowed.
+
+    Returns
+    -------
+    tuple of int
+        `ndim` values.
+
+    Raises
+    ------
+    ValueError
+        If the number of values or one of them does not fit.
+    """
+    values = (value,) * ndim if np.ndim(value) == 0 else tuple(value)
+    if len(values) != ndim:
+        raise ValueError(
+            f"{name}={value!r} has {len(values)} values for {ndim} axes: give an integer, "
+            "or one for each axis."
+        )
+    for v in values:
+        if not isinstance(v, Integral) or isinstance(v, bool) or v < minimum:
+            raise ValueError(
+                f"{name}={value!r} must be an integer of at least {minimum}, or one for each axis."
+            )
+    return tuple(int(v) for v in values)
+
+
+def along(values: np.ndarray, axes: int | tuple[int, ...], ndim: int) -> np.ndarray:
+    """Reshape `values` so that its axes become `axes` of an array that broadcasts.
+
+    Parameters
+    ----------
+    values : ndarray
+        An array over some of the axes.
+    axes : int or tuple of int
+        Which axes those are, in their order; not negative.
+    ndim : int
+        The number of axes of the result.
+
+    Returns
+    -------
+    ndarray of `ndim` axes
+        A view, of length 1 along all other axes.
+    """
+    shape = [1] * ndim
+    for axis, length in zip(np.atleast_1d(axes), values.shape, strict=True):
+        shape[axis] = length
+    return values.reshape(shape)

@@ -1,0 +1,51 @@
+"""Mixing an entry's own value back into its blind prediction."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .denoisers import gaussian
+from .losses import squared_error
+
+__all__ = ["blend"]
+
+#: Width, in entries, of the average behind the weights. A narrow one would let the noise of
+#: an entry's close neighbours, and with it the prediction's own error, decide the weight.
+_SIGMA = 6.0
+
+
+def blend(X, invariant, noise_variance, axes: tuple[int, ...]) -> np.ndarray:
+    """Return λ·f + (1 − λ)·x with λ = σ²/(σ² + τ²).
+
+    f, the J-invariant prediction, and x, the measurement, have independent errors of
+    variance τ² and σ²: this is their best linear combination. τ² is what a local average
+    of the squared residuals (f − x)² exceeds σ² by; the average leaves out the entry
+    itself, whose own noise must not decide its weight.
+
+    Parameters
+    ----------
+    X : ndarray of float
+        The noisy data; NaN marks missing entries.
+    invariant : ndarray of the same shape
+        The J-invariant prediction.
+    noise_variance : float or ndarray that broadcasts to that shape
+        The variance σ² of the noise.
+    axes : tuple of int
+        The axes along which entries are neighbours.
+
+    Returns
+    -------
+    ndarray of the shape and dtype of `X`
+        The blend; the prediction where entries are missing.
+    """
+    others = [a for a in range(X.ndim) if a not in axes]
+    front = list(range(len(others)))
+    residuals = np.moveaxis(squared_error(X, invariant), others, front)
+    local = np.empty_like(residuals)
+    for place in np.ndindex(residuals.shape[: len(others)]):
+        local[place] = gaussian.exact(residuals[place], sigma=_SIGMA)
+    variance = np.asarray(noise_variance, dtype=X.dtype)
+    excess = np.maximum(np.nan_to_num(np.moveaxis(local, front, others)) - variance, 0)
+    total = variance + excess
+    weight = np.divide(variance, total, out=np.ones_like(X), where=total > 0)
+    return np.where(np.isnan(X), invariant, weight * invariant + (1 - weight) * X)

@@ -1,0 +1,33 @@
+"""Classical denoisers: plain functions ``name(X, *, param=default)`` of a float array.
+
+All work on the data's own scale and return an array of the same shape and dtype. A
+strength in the unit of the data has the default None, which takes it from the noise level
+that the data suggest. Those with an attribute ``exact`` have a J-invariant form that costs
+one pass (see `exact_form_of`).
+"""
+
+from .adaptive import bilateral, nl_means
+from .exact import exact_form_of, get_exact_form
+from .linear import gaussian, uniform
+from .rank import median
+from .variation import tv
+from .wavelets import wavelet
+
+#: The denoisers by name: what the command line offers, and what the common tests run through.
+DENOISERS = {
+    function.__name__: function
+    for function in (bilateral, gaussian, median, nl_means, tv, uniform, wavelet)
+}
+
+__all__ = [
+    "DENOISERS",
+    "bilateral",
+    "exact_form_of",
+    "gaussian",
+    "get_exact_form",
+    "median",
+    "nl_means",
+    "tv",
+    "uniform",
+    "wavelet",
+]

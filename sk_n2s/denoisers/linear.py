@@ -1,0 +1,210 @@
+"""Linear filters: the Gaussian and the box."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+from scipy import ndimage
+
+from .._arrays import along
+from ._borders import border_index, check_mode, check_radius
+from .exact import exact_form_of
+
+__all__ = ["gaussian", "uniform"]
+
+
+def _own_weight(kernel: np.ndarray, length: int, mode: str) -> np.ndarray:
+    """Return how much of itself each entry of an axis keeps under a 1-D filter.
+
+    Away from the border that is the kernel's centre; near it, the copies of the entry that
+    the border mode makes count as well.
+    """
+    radius = len(kernel) // 2
+    place = border_index(length, radius, mode)
+    position = np.arange(length)
+    weight = np.zeros(length)
+    for k, value in enumerate(kernel):
+        weight += value * (place[k : k + length] == position)
+    return weight
+
+
+def _leave_one_out(X, smooth: Callable, kernels, mode: str):
+    """Return (g(x)ᵢ − cᵢ·xᵢ) / (1 − cᵢ) for a separable filter g.
+
+    With missing entries, x is 0 and the 1 of the denominator becomes g of the visible
+    entries' indicator: the weighted mean of the visible others.
+    """
+    own = np.ones((1,) * X.ndim)
+    for axis, kernel in enumerate(kernels):
+        weight = _own_weight(kernel, X.shape[axis], mode)
+        own = own * along(weight, axis, X.ndim)
+    own = own.astype(X.dtype)
+    missing = np.isnan(X)
+    if missing.any():
+        seen = (~missing).astype(X.dtype)
+        X = np.where(missing, X.dtype.type(0), X)
+        rest = smooth(seen) - own * seen
+    else:
+        rest = 1 - own
+    others = smooth(X) - own * X
+    return np.divide(others, rest, out=np.full_like(X, np.nan), where=rest > _least(X.dtype))
+
+
+def _least(dtype) -> float:
+    """Return the weight of the others below which rounding would tell of the entry itself."""
+    return max(1e-6, 1e4 * float(np.finfo(dtype).eps))
+
+
+def uniform(X, *, radius=1, mode="reflect"):
+    """Replace each entry by the mean of the box around it.
+
+    Parameters
+    ----------
+    X : ndarray of float, any number of axes
+        The data.
+    radius : int or tuple of int, default=1
+        The box reaches this many entries to either side, along all axes or along each.
+    mode : {"reflect", "nearest", "mirror", "wrap"}, default="reflect"
+        What lies beyond the border, in the words of `scipy.ndimage`.
+
+    Returns
+    -------
+    ndarray of the shape and dtype of `X`
+        The filtered data.
+
+    Raises
+    ------
+    ValueError
+        If `radius` or `mode` does not fit.
+
+    Notes
+    -----
+    ``uniform.exact`` is the mean of the box without the entry itself.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sk_n2s.denoisers import uniform
+    >>> uniform(np.array([3.0, 0.0, 6.0, 0.0]), radius=1)
+    array([2., 3., 2., 2.])
+    >>> uniform.exact(np.array([3.0, 0.0, 6.0, 0.0]), radius=1)
+    array([0. , 4.5, 0. , 6. ])
+    """
+    size = [2 * r + 1 for r in check_radius(radius, np.ndim(X))]
+    return ndimage.uniform_filter(X, size, mode=check_mode(mode))
+
+
+@exact_form_of(uniform, missing=True)
+def uniform_exact(X, *, radius=1, mode="reflect"):
+    """Replace each entry by the mean of the box around it, itself left out.
+
+    Parameters
+    ----------
+    X : ndarray of float, any number of axes
+        The data; NaN entries are left out too.
+    radius, mode
+        As for `uniform`.
+
+    Returns
+    -------
+    ndarray of the shape and dtype of `X`
+        The predictions; NaN where the box holds no other entry.
+    """
+    radii = check_radius(radius, X.ndim)
+    kernels = [np.full(2 * r + 1, 1 / (2 * r + 1)) for r in radii]
+    smooth = partial(uniform, radius=radius, mode=mode)
+    return _leave_one_out(X, smooth, kernels, check_mode(mode))
+
+
+def gaussian(X, *, sigma=1.0, truncate=4.0, mode="reflect"):
+    """Replace each entry by the Gaussian-weighted mean of those around it.
+
+    Parameters
+    ----------
+    X : ndarray of float, any number of axes
+        The data.
+    sigma : float or tuple of float, default=1.0
+        Standard deviation of the Gaussian in entries, for all axes or for each.
+    truncate : float, default=4.0
+        The Gaussian is cut off at this many standard deviations.
+    mode : {"reflect", "nearest", "mirror", "wrap"}, default="reflect"
+        What lies beyond the border, in the words of `scipy.ndimage`.
+
+    Returns
+    -------
+    ndarray of the shape and dtype of `X`
+        The filtered data.
+
+    Raises
+    ------
+    ValueError
+        If `sigma`, `truncate` or `mode` does not fit.
+
+    Notes
+    -----
+    ``gaussian.exact`` is the same weighted mean without the entry itself.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sk_n2s.denoisers import gaussian
+    >>> gaussian(np.array([0.0, 0.0, 8.0, 0.0, 0.0]), sigma=0.5).round(2)
+    array([0.  , 0.86, 6.29, 0.86, 0.  ])
+    >>> gaussian.exact(np.array([0.0, 0.0, 8.0, 0.0, 0.0]), sigma=0.5).round(2)
+    array([0.  , 4.  , 0.  , 4.  , 0.  ])
+    """
+    sigmas = _check_sigma(sigma, truncate, np.ndim(X))
+    return ndimage.gaussian_filter(X, sigmas, mode=check_mode(mode), truncate=truncate)
+
+
+@exact_form_of(gaussian, missing=True)
+def gaussian_exact(X, *, sigma=1.0, truncate=4.0, mode="reflect"):
+    """Replace each entry by the Gaussian-weighted mean of those around it, itself left out.
+
+    Parameters
+    ----------
+    X : ndarray of float, any number of axes
+        The data; NaN entries are left out too.
+    sigma, truncate, mode
+        As for `gaussian`.
+
+    Returns
+    -------
+    ndarray of the shape and dtype of `X`
+        The predictions; NaN where no other entry has any weight.
+
+    Raises
+    ------
+    ValueError
+        If `sigma` is so small that the filter looks at nothing but the entry itself.
+    """
+    sigmas = _check_sigma(sigma, truncate, X.ndim)
+    kernels = []
+    for s in sigmas:
+        radius = int(truncate * s + 0.5)
+        steps = np.arange(-radius, radius + 1)
+        kernel = np.exp(-0.5 * (steps / s) ** 2) if radius else np.ones(1)
+        kernels.append(kernel / kernel.sum())
+    if np.prod([kernel.max() for kernel in kernels]) > 1 - _least(X.dtype):
+        raise ValueError(
+            f"sigma={sigma!r} gives the neighbours no weight, so that there is nothing to predict "
+            "an entry from: give a sigma of at least 0.3."
+        )
+    smooth = partial(gaussian, sigma=sigma, truncate=truncate, mode=mode)
+    return _leave_one_out(X, smooth, kernels, check_mode(mode))
+
+
+def _check_sigma(sigma, truncate, ndim: int) -> tuple[float, ...]:
+    sigmas = (sigma,) * ndim if np.ndim(sigma) == 0 else tuple(sigma)
+    if len(sigmas) != ndim:
+        raise ValueError(
+            f"sigma={sigma!r} has {len(sigmas)} values for {ndim} axes: give one number, or one "
+            "for each axis."
+        )
+    if not all(np.isfinite(s) and s >= 0 for s in sigmas):
+        raise ValueError(f"sigma={sigma!r} must be finite and not negative.")
+    if not (np.isfinite(truncate) and truncate > 0):
+        raise ValueError(f"truncate={truncate!r} must be a positive number.")
+    return tuple(float(s) for s in sigmas)

@@ -1,0 +1,134 @@
+"""Rank filters: the median."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import ndimage
+
+from .._arrays import along
+from ._borders import border_index, check_mode, check_radius
+from .exact import exact_form_of
+
+__all__ = ["median"]
+
+#: Entries of one block of gathered windows: bounds the memory of the borders' treatment.
+_BLOCK = 2**21
+
+
+def _ball(radii: tuple[int, ...]) -> np.ndarray:
+    """Return the footprint Σ (dₖ/rₖ)² ≤ 1: a disk, a ball, or an ellipsoid."""
+    distance = np.zeros((1,) * len(radii))
+    for steps, r in zip(np.ogrid[tuple(slice(-r, r + 1) for r in radii)], radii, strict=True):
+        distance = distance + (steps / max(r, 1)) ** 2
+    return distance <= 1 + 1e-12
+
+
+def median(X, *, radius=1, mode="nearest"):
+    """Replace each entry by the median of the ball around it.
+
+    Parameters
+    ----------
+    X : ndarray of float, any number of axes
+        The data.
+    radius : int or tuple of int, default=1
+        Radius of the ball in entries, for all axes or for each; 0 along an axis keeps the
+        filter within the slices across it.
+    mode : {"nearest", "reflect", "mirror", "wrap"}, default="nearest"
+        What lies beyond the border, in the words of `scipy.ndimage`.
+
+    Returns
+    -------
+    ndarray of the shape and dtype of `X`
+        The filtered data.
+
+    Raises
+    ------
+    ValueError
+        If `radius` or `mode` does not fit.
+
+    Notes
+    -----
+    The exact J-invariant form, ``median.exact``, is the median of the ball without its
+    centre; near the border, the copies of the centre that the border mode makes are left
+    out as well. Of an even number of entries, the upper middle one is taken.
+
+    References
+    ----------
+    .. [1] J. W. Tukey, "Exploratory Data Analysis", Addison-Wesley, 1977.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sk_n2s.denoisers import median
+    >>> median(np.array([1.0, 2.0, 9.0, 3.0, 4.0]), radius=1)
+    array([1., 2., 3., 4., 4.])
+    >>> median.exact(np.array([1.0, 2.0, 9.0, 3.0, 4.0]), radius=1)
+    array([2., 9., 3., 9., 3.])
+    """
+    footprint = _ball(check_radius(radius, np.ndim(X)))
+    return ndimage.median_filter(X, footprint=footprint, mode=check_mode(mode))
+
+
+@exact_form_of(median, missing=True)
+def median_exact(X, *, radius=1, mode="nearest"):
+    """Replace each entry by the median of the ball around it, itself left out.
+
+    Parameters
+    ----------
+    X : ndarray of float, any number of axes
+        The data; NaN entries are left out too.
+    radius, mode
+        As for `median`.
+
+    Returns
+    -------
+    ndarray of the shape and dtype of `X`
+        The predictions; NaN where the ball holds no other entry.
+    """
+    radii = check_radius(radius, X.ndim)
+    footprint = _ball(radii)
+    footprint[radii] = False  # the centre
+    missing = np.isnan(X)
+    gaps = bool(missing.any())
+    shown = np.where(missing, X.dtype.type(0), X) if gaps else X
+    result = ndimage.median_filter(shown, footprint=footprint, mode=check_mode(mode))
+
+    # What the footprint alone does not leave out: NaN, and the copies of an entry that the
+    # border mode puts into that entry's own ball.
+    places = [border_index(n, r, mode) for n, r in zip(X.shape, radii, strict=True)]
+    doubtful = np.zeros(X.shape, dtype=bool)
+    for axis, (place, r, n) in enumerate(zip(places, radii, X.shape, strict=True)):
+        meets_itself = np.zeros(n, dtype=bool)
+        for d in (*range(-r, 0), *range(1, r + 1)):
+            meets_itself |= place[r + d : r + d + n] == np.arange(n)
+        doubtful |= along(meets_itself, axis, X.ndim)
+    if gaps:
+        doubtful |= ndimage.binary_dilation(missing, footprint)
+        doubtful |= _near_border(X.shape, radii)
+    entries = np.nonzero(doubtful)
+    offsets = [o - r for o, r in zip(np.nonzero(footprint), radii, strict=True)]
+    rows = max(1, _BLOCK // max(1, footprint.sum()))
+    for start in range(0, len(entries[0]), rows):
+        block = tuple(e[start : start + rows] for e in entries)
+        window = tuple(
+            place[e[:, None] + o + r]
+            for place, e, o, r in zip(places, block, offsets, radii, strict=True)
+        )
+        own = np.ones(window[0].shape, dtype=bool)
+        for w, e in zip(window, block, strict=True):
+            own &= w == e[:, None]
+        values = np.where(own, X.dtype.type(np.nan), X[window])
+        values.sort(axis=1)  # NaN comes last
+        count = np.count_nonzero(~np.isnan(values), axis=1)
+        result[block] = values[np.arange(len(values)), np.minimum(count // 2, values.shape[1] - 1)]
+    return result
+
+
+def _near_border(shape, radii):
+    """Return which entries have a ball that reaches beyond the border."""
+    near = np.zeros(shape, dtype=bool)
+    for axis, (n, r) in enumerate(zip(shape, radii, strict=True)):
+        position = np.arange(n)
+        reach = (position < r) | (position >= n - r)
+        near |= along(reach, axis, len(shape))
+    return near

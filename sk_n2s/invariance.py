@@ -1,0 +1,83 @@
+"""The test that an estimator keeps its promise: no prediction depends on what it predicts."""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.utils import check_random_state
+
+from ._arrays import as_float_array
+
+__all__ = ["check_j_invariance"]
+
+
+def check_j_invariance(estimator, X, random_state=None, *, n_sets=4):
+    """Check that no prediction depends on the entry that it predicts.
+
+    Entries are hidden from the estimator's point of view by changing them: a set J of its
+    partition, or a single entry for an exact form, gets new random values, and the
+    J-invariant prediction at J must not move.
+
+    Parameters
+    ----------
+    estimator : JInvariantWrapper
+        The estimator, which need not be fitted.
+    X : array-like
+        The data to check it on.
+    random_state : int, RandomState instance or None, default=None
+        Chooses the sets and the new values.
+    n_sets : int, default=4
+        How many sets to try; for an exact form, four single entries for each: on
+        the border, next to it, and inside.
+
+    Raises
+    ------
+    AssertionError
+        If a prediction moves by more than rounding explains.
+
+    Notes
+    -----
+    Each set costs one call of `transform`, and one more is made on the unchanged data.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sk_n2s import JInvariantWrapper, check_j_invariance
+    >>> from sk_n2s.denoisers import tv
+    >>> X = np.random.default_rng(0).normal(size=(16, 16))
+    >>> check_j_invariance(JInvariantWrapper(tv), X, random_state=0)
+    """
+    rng = check_random_state(random_state)
+    X = as_float_array(X)
+    plan = estimator.view_plan(X)
+    blind = clone(estimator).set_params(output="invariant")
+    if plan.exact:
+        sets = [(entry, entry) for entry in _single_entries(X.shape, 4 * n_sets, rng)]
+    else:
+        sets = list(plan.partition.split(X, plan.axes))
+        sets = [sets[i] for i in rng.permutation(len(sets))[:n_sets]]
+    before = blind.fit_transform(X)
+    spread = 1.0 + float(np.nanmax(np.abs(X)))
+    allowed = 1e4 * float(np.finfo(X.dtype).eps) * spread
+    for hidden, scored in sets:
+        changed = X.copy()
+        changed[hidden] += rng.normal(scale=spread, size=X[hidden].shape).astype(X.dtype)
+        moved = np.max(np.abs(blind.fit_transform(changed)[scored] - before[scored]), initial=0)
+        if not moved <= allowed:
+            raise AssertionError(
+                f"{estimator!r} is not J-invariant: when hidden entries were changed by about "
+                f"{spread:.3g}, their own predictions moved by up to {moved:.3g}."
+            )
+
+
+def _single_entries(shape, n_entries, rng):
+    """Draw single entries, most of them in the corners and near them: leaks live at borders."""
+    for k in range(n_entries):
+        depth = k // 2 % 3
+        if k % 4 == 3:
+            entry = [int(rng.randint(n)) for n in shape]
+        elif k % 2:
+            entry = [min(depth, n - 1) for n in shape]
+        else:
+            entry = [max(n - 1 - depth, 0) for n in shape]
+        yield tuple(slice(i, i + 1) for i in entry)

@@ -1,0 +1,114 @@
+"""Losses: how a prediction is compared with the measurement that was hidden from it.
+
+A loss returns one value for each entry, so that whoever calls it can average over any set
+of entries. Smaller is better; a *score* is minus the mean of a loss.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from scipy.special import xlogy
+
+__all__ = ["absolute_error", "check_scoring", "poisson_deviance", "squared_error"]
+
+Loss = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+def squared_error(target: np.ndarray, prediction: np.ndarray) -> np.ndarray:
+    """Return (target − prediction)² for each entry.
+
+    For a J-invariant prediction of a measurement with zero-mean noise, its mean is the
+    true mean squared error plus the noise variance (Batson & Royer 2019, proposition 1).
+
+    Parameters
+    ----------
+    target, prediction : ndarray of the same shape
+        What was measured, and what was predicted.
+
+    Returns
+    -------
+    ndarray of that shape
+        The losses, in the squared unit of the data.
+    """
+    return np.square(target - prediction)
+
+
+def absolute_error(target: np.ndarray, prediction: np.ndarray) -> np.ndarray:
+    """Return ``|target − prediction|`` for each entry.
+
+    It is smallest for the conditional *median* of the measurement, which is the truth
+    where the noise is symmetric; outliers weigh less than in the squared error.
+
+    Parameters
+    ----------
+    target, prediction : ndarray of the same shape
+        What was measured, and what was predicted.
+
+    Returns
+    -------
+    ndarray of that shape
+        The losses, in the unit of the data.
+    """
+    return np.abs(target - prediction)
+
+
+def poisson_deviance(target: np.ndarray, prediction: np.ndarray) -> np.ndarray:
+    """Return 2·(t·log(t/p) − t + p) for each entry: the loss of photon counts.
+
+    A prediction of 0 or less has no deviance: its loss is infinite, or NaN, which fails
+    the candidate that made it.
+
+    Parameters
+    ----------
+    target, prediction : ndarray of the same shape
+        The counts that were measured, and the rate that was predicted.
+
+    Returns
+    -------
+    ndarray of that shape
+        The losses.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        deviance = 2 * (xlogy(target, target) - xlogy(target, prediction) - target + prediction)
+    return np.where(prediction > 0, deviance, np.where(np.isnan(target), np.nan, np.inf))
+
+
+_NAMED: dict[str, Loss] = {
+    "neg_mean_squared_error": squared_error,
+    "neg_mean_absolute_error": absolute_error,
+    "neg_mean_poisson_deviance": poisson_deviance,
+}
+
+
+def check_scoring(scoring) -> Loss:
+    """Return the loss that `scoring` names, in scikit-learn's words.
+
+    Parameters
+    ----------
+    scoring : str, callable or None
+        None or "neg_mean_squared_error", "neg_mean_absolute_error",
+        "neg_mean_poisson_deviance", or a function ``loss(target, prediction)`` that
+        returns one loss for each entry.
+
+    Returns
+    -------
+    callable
+        The loss.
+
+    Raises
+    ------
+    ValueError
+        If it is none of these.
+    """
+    if scoring is None:
+        return squared_error
+    if callable(scoring):
+        return scoring
+    if scoring in _NAMED:
+        return _NAMED[scoring]
+    raise ValueError(
+        f"scoring={scoring!r} must be None, one of {sorted(_NAMED)}, or a function "
+        "loss(target, prediction) that returns one loss for each entry."
+    )

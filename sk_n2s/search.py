@@ -1,0 +1,567 @@
+"""The search for the best parameters, by the self-supervised loss."""
+
+from __future__ import annotations
+
+import time
+import traceback
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from functools import partial
+from numbers import Integral, Real
+from typing import Any, NamedTuple
+
+import numpy as np
+from joblib import wrap_non_picklable_objects
+from scipy.stats import rankdata
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, TransformerMixin, clone
+from sklearn.exceptions import FitFailedWarning
+from sklearn.model_selection import ParameterGrid
+from sklearn.pipeline import Pipeline
+from sklearn.utils import get_tags
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.parallel import Parallel, delayed
+from sklearn.utils.validation import check_is_fitted
+
+from ._arrays import as_float_array
+from .losses import check_scoring
+from .views import View, ViewPlan
+
+__all__ = ["BaseSelfSupervisedSearch", "SelfSupervisedSearchCV"]
+
+#: How many sets a candidate that needs masks is scored on, unless the user says otherwise.
+_AUTO_SPLITS = 4
+
+
+class _Answer(NamedTuple):
+    """What one candidate makes of one view."""
+
+    candidate: int
+    losses: dict[int, tuple[float, int]]  # the sum over the entries of a set, their number
+    fit_time: float
+    score_time: float
+    failure: tuple[str, str] | None = None  # in a line, and as a traceback
+
+
+def _answer(candidate: int, estimator, loss, error_score, view: View) -> _Answer:
+    """Evaluate a candidate on a view: the unit of work that joblib distributes."""
+    start = time.perf_counter()
+    middle = None
+    losses: dict[int, tuple[float, int]] = {}
+    failure = None
+    try:
+        prediction = estimator.predict_view(view)
+        middle = time.perf_counter()
+        entries = np.asarray(loss(view.target, prediction))
+        if entries.shape != view.target.shape:
+            raise ValueError(
+                f"scoring={loss!r} must return one loss for each entry, in an array of shape "
+                f"{view.target.shape}, and returned shape {entries.shape}."
+            )
+        known = ~np.isnan(view.target)
+        for split, where in view.splits:
+            scored = known[where]
+            total = float(np.sum(entries[where], where=scored, dtype=np.float64))
+            if not np.isfinite(total):
+                raise ValueError(f"The loss of split {split} is {total}.")
+            losses[split] = total, int(np.count_nonzero(scored))
+    except Exception as error:
+        if error_score == "raise":
+            raise
+        failure = f"{type(error).__name__}: {error}", traceback.format_exc()
+    end = time.perf_counter()
+    return _Answer(candidate, losses, (middle or end) - start, end - (middle or end), failure)
+
+
+class _Group:
+    """Candidates that share their views."""
+
+    def __init__(self, plan: ViewPlan, X: np.ndarray):
+        self.plan = plan
+        self.X = X
+        self.members: list[tuple[int, Any]] = []
+
+    def serves(self, plan: ViewPlan, X: np.ndarray) -> bool:
+        if self.X is not X:
+            return False
+        try:
+            return bool(self.plan == plan)
+        except ValueError:  # plans with arrays, which do not compare to one truth
+            return False
+
+
+def _refit_done(search) -> bool:
+    if not search.refit:
+        raise AttributeError(
+            f"This {type(search).__name__} was made with refit=False, so that it has parameters "
+            "and scores, but no estimator. Set refit=True, or fit one with best_params_."
+        )
+    return True
+
+
+class BaseSelfSupervisedSearch(MetaEstimatorMixin, TransformerMixin, BaseEstimator, ABC):
+    """Base class of the searches: a subclass says which candidates are evaluated.
+
+    See `SelfSupervisedSearchCV` for the parameters.
+    """
+
+    _parameter_constraints: dict = {
+        "estimator": [HasMethods(["fit", "get_params", "set_params"])],
+        "scoring": [str, callable, None],
+        "n_splits": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"}), None],
+        "n_jobs": [Integral, None],
+        "refit": ["boolean", callable],
+        "verbose": ["verbose"],
+        "pre_dispatch": [Integral, str],
+        "error_score": [StrOptions({"raise"}), Real],
+    }
+
+    @abstractmethod
+    def __init__(
+        self,
+        estimator,
+        *,
+        scoring=None,
+        n_splits="auto",
+        n_jobs=None,
+        refit=True,
+        verbose=0,
+        pre_dispatch="2*n_jobs",
+        error_score=np.nan,
+    ):
+        self.estimator = estimator
+        self.scoring = scoring
+        self.n_splits = n_splits
+        self.n_jobs = n_jobs
+        self.refit = refit
+        self.verbose = verbose
+        self.pre_dispatch = pre_dispatch
+        self.error_score = error_score
+
+    @abstractmethod
+    def _run_search(self, evaluate: Callable[[list[dict]], dict]) -> None:
+        """Call `evaluate` with lists of candidates; it returns the results so far."""
+
+    def fit(self, X, y=None):
+        """Evaluate the candidates on the noisy data, and fit the best.
+
+        Parameters
+        ----------
+        X : array-like of one or more axes
+            The noisy data. NaN marks missing entries, which are neither shown to a
+            denoiser nor scored.
+        y : object
+            Ignored, present for scikit-learn's interface.
+
+        Returns
+        -------
+        self : object
+            The fitted search.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the data or a parameter are not valid, or if all candidates fail.
+        """
+        if callable(self.estimator) and not hasattr(self.estimator, "fit"):
+            raise self._not_wrapped()
+        self._validate_params()
+        loss = check_scoring(self.scoring)
+        X = as_float_array(X)
+        answers: list[list[_Answer]] = []
+        candidates: list[dict] = []
+        results: dict = {}
+
+        def evaluate(new: list[dict]) -> dict:
+            if not new:
+                raise ValueError("The grid is empty: there is no candidate to evaluate.")
+            answers.extend(self._evaluate(X, new, loss))
+            candidates.extend(new)
+            results.clear()
+            results.update(self._format_results(candidates, answers))
+            return results
+
+        self._run_search(evaluate)
+        self._warn_of_failures(candidates, answers)
+        index = self.refit(results) if callable(self.refit) else _best_index(results)
+        if not isinstance(index, Integral) or not 0 <= index < len(candidates):
+            raise ValueError(
+                f"refit={self.refit!r} returned {index!r}, which is not the index of one of the "
+                f"{len(candidates)} candidates."
+            )
+        best = None
+        if self.refit:
+            best = clone(clone(self.estimator).set_params(**clone(candidates[index], safe=False)))
+            start = time.perf_counter()
+            best.fit(X)
+            refit_time = time.perf_counter() - start
+        # Nothing was kept up to here, so that a search that fails leaves nothing behind.
+        if best is not None:
+            self.best_estimator_ = best
+            self.refit_time_ = refit_time
+        self.cv_results_ = results
+        self.best_index_ = int(index)
+        self.best_params_ = candidates[index]
+        self.best_score_ = float(results["mean_test_score"][index])
+        self.n_splits_ = sum(name.startswith("split") for name in results)
+        self.multimetric_ = False
+        self._noisy = X
+        return self
+
+    # Evaluation -----------------------------------------------------------------------
+
+    def _not_wrapped(self):
+        return TypeError(
+            f"estimator={self.estimator!r} cannot be scored without clean data: pass "
+            f"{type(self).__name__}(JInvariantWrapper(...), ...), or a Pipeline that ends in a "
+            "JInvariantWrapper."
+        )
+
+    def _evaluate(self, X, candidates: list[dict], loss) -> list[list[_Answer]]:
+        """Return the answers of each candidate to its views."""
+        answers: list[list[_Answer]] = [[] for _ in candidates]
+        groups: list[_Group] = []
+        heads: list[tuple[dict, np.ndarray]] = []
+        for i, params in enumerate(candidates):
+            estimator = clone(self.estimator).set_params(**clone(params, safe=False))
+            start = time.perf_counter()
+            try:
+                estimator, data = self._behind_head(estimator, params, X, heads)
+                plan = estimator.view_plan(data)
+            except _NotWrapped:
+                raise self._not_wrapped() from None
+            except Exception as error:
+                if self.error_score == "raise":
+                    raise
+                reason = f"{type(error).__name__}: {error}"
+                spent = time.perf_counter() - start
+                answers[i].append(_Answer(i, {}, spent, 0.0, (reason, traceback.format_exc())))
+                continue
+            group = next((g for g in groups if g.serves(plan, data)), None)
+            if group is None:
+                group = _Group(plan, data)
+                groups.append(group)
+            group.members.append((i, estimator))
+        if self.verbose:
+            print(f"Evaluating {len(candidates)} candidates on the noisy data alone")
+        parallel = Parallel(
+            n_jobs=self.n_jobs, verbose=self.verbose, pre_dispatch=self.pre_dispatch
+        )
+        for answer in parallel(self._calls(groups, loss)):
+            answers[answer.candidate].append(answer)
+        return answers
+
+    def _behind_head(self, estimator, params: dict, X, heads) -> tuple[Any, np.ndarray]:
+        """Return the estimator that makes views, and the data that it sees.
+
+        The steps of a pipeline before it are fitted to the data once for all candidates
+        that agree on them.
+        """
+        own = ""
+        while isinstance(estimator, Pipeline):
+            head, (name, last) = estimator[:-1], estimator.steps[-1]
+            own += name
+            settings = {k: v for k, v in params.items() if k.partition(f"{own}__")[0] and k != own}
+            known = next((data for s, data in heads if _same(s, settings)), None)
+            if known is None:
+                known = as_float_array(head.fit_transform(X)) if len(head) else X
+                heads.append((settings, known))
+            estimator, X, own = last, known, f"{own}__"
+        if not hasattr(estimator, "view_plan"):
+            raise _NotWrapped
+        return estimator, X
+
+    def _calls(self, groups: list[_Group], loss) -> Iterator:
+        """Yield the tasks of joblib; a view is made once, when its first task is due."""
+        n_splits = self.n_splits
+        if n_splits == "auto":
+            # An exact form answers for all sets at once, and scores them at no cost.
+            n_splits = None if all(g.plan.exact for g in groups) else _AUTO_SPLITS
+        for group in groups:
+            # Any backend can then carry lambdas, and functions defined in a notebook.
+            asks = [
+                wrap_non_picklable_objects(partial(_answer, i, estimator, loss, self.error_score))
+                for i, estimator in group.members
+            ]
+            for view in group.plan.views(group.X, n_splits):
+                for ask in asks:
+                    yield delayed(ask)(view)
+
+    # Results --------------------------------------------------------------------------
+
+    def _format_results(self, candidates: list[dict], answers: list[list[_Answer]]) -> dict:
+        failed = np.array([any(a.failure for a in per) for per in answers])
+        merged: list[dict] = [{k: v for a in per for k, v in a.losses.items()} for per in answers]
+        n_splits = max((max(m) + 1 for m in merged if m), default=1)
+        score = np.full((len(candidates), n_splits), np.nan)
+        weight = np.zeros_like(score)
+        for i, losses in enumerate(merged):
+            for split, (total, count) in losses.items():
+                if count:
+                    score[i, split], weight[i, split] = -total / count, count
+        empty = ~failed & (weight.sum(axis=1) == 0)
+        filler = np.nan if self.error_score == "raise" else self.error_score
+        score[failed] = filler
+        weight[failed] = 1
+        weight[empty, 0] = 1  # nothing scored: NaN, and never the best
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            share = weight / weight.sum(axis=1, keepdims=True)
+            mean = np.where(weight > 0, share * score, 0).sum(axis=1)
+            deviation = np.where(weight > 0, share * (score - mean[:, None]) ** 2, 0).sum(axis=1)
+        out = failed | np.isnan(mean)
+        rank = np.full(len(candidates), np.count_nonzero(~out) + 1, dtype=np.int32)
+        rank[~out] = rankdata(-mean[~out], method="min")
+
+        results: dict[str, Any] = {}
+        for name in ("fit_time", "score_time"):
+            times = [np.array([getattr(a, name) for a in per]) for per in answers]
+            results[f"mean_{name}"] = np.array([t.mean() for t in times])
+            results[f"std_{name}"] = np.array([t.std() for t in times])
+        results.update(_parameter_columns(candidates))
+        results["params"] = candidates.copy()
+        for split in range(n_splits):
+            results[f"split{split}_test_score"] = score[:, split]
+        results["mean_test_score"] = mean
+        results["std_test_score"] = np.sqrt(deviation)
+        results["rank_test_score"] = rank
+        return results
+
+    def _warn_of_failures(self, candidates, answers):
+        failures = [
+            (params, next(a.failure for a in per if a.failure))
+            for params, per in zip(candidates, answers, strict=True)
+            if any(a.failure for a in per)
+        ]
+        if not failures:
+            return
+        if len(failures) == len(candidates):
+            params, (_, trace) = failures[0]
+            raise ValueError(
+                f"All {len(candidates)} candidates failed. The first, {params}, failed with:\n"
+                f"{trace}"
+            )
+        lines = "\n".join(f"{params}: {reason}" for params, (reason, _) in failures)
+        warnings.warn(
+            f"{len(failures)} of {len(candidates)} candidates failed and are ranked last, with the "
+            f'score {self.error_score}. With error_score="raise" you see the traceback.\n{lines}',
+            FitFailedWarning,
+            stacklevel=3,
+        )
+
+    # scikit-learn's interface ----------------------------------------------------------
+
+    @available_if(_refit_done)
+    def transform(self, X):
+        """Denoise with the best candidate.
+
+        Parameters
+        ----------
+        X : array-like
+            The noisy data.
+
+        Returns
+        -------
+        ndarray of the shape of `X`
+            What the best estimator's `transform` returns.
+        """
+        check_is_fitted(self)
+        return self.best_estimator_.transform(X)
+
+    @available_if(_refit_done)
+    def predict(self, X):
+        """Denoise with the best candidate: what its `predict` returns.
+
+        Parameters
+        ----------
+        X : array-like
+            The noisy data.
+
+        Returns
+        -------
+        ndarray of the shape of `X`
+            What the best estimator's `predict` returns.
+        """
+        check_is_fitted(self)
+        return self.best_estimator_.predict(X)
+
+    @available_if(_refit_done)
+    def score(self, X, y=None):
+        """Return the score of the best candidate.
+
+        Parameters
+        ----------
+        X : array-like
+            The noisy data.
+        y : array-like of the same shape, default=None
+            The clean data, if they are known.
+
+        Returns
+        -------
+        float
+            What the best estimator's `score` returns: minus the self-supervised loss, or
+            minus the true error.
+        """
+        check_is_fitted(self)
+        return self.best_estimator_.score(X, y)
+
+    @property
+    def n_features_in_(self):
+        """The length of the second axis of the data, if there are two."""
+        if not hasattr(self, "best_estimator_"):
+            raise AttributeError(f"This {type(self).__name__} has no fitted estimator.")
+        return self.best_estimator_.n_features_in_
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags = get_tags(self.estimator).input_tags
+        return tags
+
+    def __getstate__(self):
+        # The data are kept for plots only, and would make a pickle as large as they are.
+        state = super().__getstate__()
+        return {name: value for name, value in state.items() if name != "_noisy"}
+
+
+class _NotWrapped(Exception):
+    """The estimator does not make views."""
+
+
+def _same(a: dict, b: dict) -> bool:
+    return a.keys() == b.keys() and all(a[k] is b[k] or bool(np.all(a[k] == b[k])) for k in a)
+
+
+def _best_index(results: dict) -> int:
+    """Return the first candidate of the best rank."""
+    return int(np.argmin(results["rank_test_score"]))
+
+
+def _parameter_columns(candidates: list[dict]) -> dict[str, np.ma.MaskedArray]:
+    """Return a column for each parameter, masked where a candidate does not have it."""
+    names = dict.fromkeys(name for params in candidates for name in params)
+    columns = {}
+    for name in names:
+        values = [params[name] for params in candidates if name in params]
+        kinds = {type(v) for v in values}
+        plain = kinds <= {int} or kinds <= {int, float} or kinds <= {bool}
+        dtype = np.asarray(values).dtype if plain else object
+        column = np.ma.MaskedArray(np.empty(len(candidates), dtype=dtype), mask=True)
+        for i, params in enumerate(candidates):
+            if name in params:
+                column[i] = params[name]
+        columns[f"param_{name}"] = column
+    return columns
+
+
+class SelfSupervisedSearchCV(BaseSelfSupervisedSearch):
+    """Grid search by the self-supervised loss: no clean data, no noise level.
+
+    Entries are hidden, predicted from the others by each candidate, and compared with what
+    was measured there. For a J-invariant denoiser this loss is the true error plus the
+    variance of the noise, so that the candidate with the smallest loss has the smallest
+    error [1]_.
+
+    Parameters
+    ----------
+    estimator : JInvariantWrapper or Pipeline
+        What is calibrated. A Pipeline ends in a `JInvariantWrapper`; its loss is that of
+        the data which its last step sees. To keep the loss on the scale of `X`, wrap the
+        pipeline instead.
+    param_grid : dict or list of dict
+        Parameter names and the values to try, as for `GridSearchCV`; a list of grids to
+        try several denoisers.
+    scoring : str or callable, default=None
+        None or "neg_mean_squared_error", "neg_mean_absolute_error",
+        "neg_mean_poisson_deviance", or a function ``loss(target, prediction)`` that
+        returns one loss for each entry; scores are minus its mean.
+    n_splits : int, "auto" or None, default="auto"
+        How many sets of the partition are scored, evenly spread over them; None scores
+        all. A candidate that needs masks is called once for each. "auto" means 4, and all
+        if every candidate has an exact form, which scores all sets in one call.
+    n_jobs : int, default=None
+        How many tasks run in parallel; -1 uses all cores. The results do not depend on it.
+    refit : bool or callable, default=True
+        Whether to fit the best candidate to the data, for `transform`. A callable gets
+        `cv_results_` and returns the index of the candidate to choose.
+    verbose : int, default=0
+        How much to print.
+    pre_dispatch : int or str, default="2*n_jobs"
+        How many tasks joblib prepares at a time; it bounds the memory.
+    error_score : "raise" or float, default=np.nan
+        The score of a candidate that fails, or whose answer is not finite or has another
+        shape. It is ranked last, whatever this score is. "raise" raises the error instead.
+
+    Attributes
+    ----------
+    cv_results_ : dict of arrays
+        A table as `GridSearchCV` makes it: ``params``, ``param_<name>``,
+        ``split<j>_test_score`` for each scored set, ``mean_test_score`` (over all scored
+        entries, so that sets count by their size), ``std_test_score`` (between the sets),
+        ``rank_test_score``, and the seconds that one call of the denoiser and one
+        comparison took.
+    best_estimator_ : estimator
+        The best candidate, fitted to the data; only with `refit`.
+    best_params_ : dict
+        Its parameters.
+    best_score_ : float
+        Its mean score.
+    best_index_ : int
+        Its row of `cv_results_`; among equals, the first.
+    n_splits_ : int
+        The number of sets that were scored.
+    refit_time_ : float
+        Seconds that the fit of the best candidate took.
+
+    References
+    ----------
+    .. [1] J. Batson and L. Royer, "Noise2Self: Blind Denoising by Self-Supervision",
+       ICML 2019, PMLR 97:524-533. :arxiv:`1901.11365`
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sk_n2s import JInvariantWrapper, SelfSupervisedSearchCV
+    >>> from sk_n2s.denoisers import median
+    >>> rng = np.random.default_rng(0)
+    >>> clean = np.sin(np.linspace(0, 20, 2000))
+    >>> noisy = clean + 0.3 * rng.normal(size=clean.shape)
+    >>> search = SelfSupervisedSearchCV(JInvariantWrapper(median), {"radius": [1, 4, 16, 64, 256]})
+    >>> search.fit(noisy).best_params_
+    {'radius': 16}
+    >>> bool(np.mean((search.transform(noisy) - clean) ** 2) < 0.1 * 0.3**2)
+    True
+    """
+
+    _parameter_constraints: dict = {
+        **BaseSelfSupervisedSearch._parameter_constraints,
+        "param_grid": [dict, list, tuple],
+    }
+
+    def __init__(
+        self,
+        estimator,
+        param_grid,
+        *,
+        scoring=None,
+        n_splits="auto",
+        n_jobs=None,
+        refit=True,
+        verbose=0,
+        pre_dispatch="2*n_jobs",
+        error_score=np.nan,
+    ):
+        super().__init__(
+            estimator,
+            scoring=scoring,
+            n_splits=n_splits,
+            n_jobs=n_jobs,
+            refit=refit,
+            verbose=verbose,
+            pre_dispatch=pre_dispatch,
+            error_score=error_score,
+        )
+        self.param_grid = param_grid
+
+    def _run_search(self, evaluate):
+        evaluate(list(ParameterGrid(self.param_grid)))

@@ -1,0 +1,151 @@
+"""Views: what a denoiser is shown, where its answer counts, what it is compared with.
+
+Everything above the denoiser sees the data as a sequence of views. How entries are hidden
+is decided here, and known nowhere else. Views do not depend on the denoiser's parameters,
+so that one sequence serves all candidates of a search.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from .fills import Fill
+from .partitions import Index, Partition
+
+__all__ = ["View", "ViewPlan"]
+
+
+class View(NamedTuple):
+    """One question to the denoiser.
+
+    Attributes
+    ----------
+    input : ndarray
+        What the denoiser is shown: an array of the shape of the data.
+    where : index
+        Where its answer counts.
+    target : ndarray
+        What the answer is compared with, of the shape of ``input[where]``; NaN entries
+        are not scored.
+    splits : tuple of (int, index)
+        The scored sets that the answer covers: their number, and where they lie within
+        `target`.
+    exact : bool
+        Whether the denoiser's exact form is asked, rather than the denoiser.
+    """
+
+    input: np.ndarray
+    where: Index
+    target: np.ndarray
+    splits: tuple[tuple[int, Index], ...]
+    exact: bool = False
+
+
+@dataclass(frozen=True)
+class ViewPlan:
+    """How the entries of an array are hidden; equal plans make equal views.
+
+    Parameters
+    ----------
+    partition : Partition
+        Which entries are hidden, or merely scored, together.
+    fill : Fill
+        What hidden and missing entries are replaced with.
+    axes : tuple of int
+        The axes along which entries are hidden and are neighbours.
+    exact : bool
+        True if the denoiser's exact form answers everywhere from a single view, with
+        missing entries left as NaN; False if each set is hidden in turn.
+    """
+
+    partition: Partition
+    fill: Fill
+    axes: tuple[int, ...]
+    exact: bool
+
+    def get_n_splits(self, X: np.ndarray) -> int:
+        """Return the number of sets that can be scored.
+
+        Parameters
+        ----------
+        X : ndarray
+            The data.
+
+        Returns
+        -------
+        int
+            The number of sets of the partition.
+        """
+        return self.partition.get_n_splits(X, self.axes)
+
+    def views(self, X: np.ndarray, n_splits: int | None = None) -> Iterator[View]:
+        """Make the views, one at a time.
+
+        Parameters
+        ----------
+        X : ndarray of float
+            The data; NaN marks missing entries, which are filled, and never shown or
+            scored.
+        n_splits : int, default=None
+            How many of the partition's sets to score, evenly spread over their order;
+            None or a number that is too large means all.
+
+        Yields
+        ------
+        View
+            One for each set, or a single one for an exact form.
+        """
+        total = self.get_n_splits(X)
+        n_splits = total if n_splits is None else min(n_splits, total)
+        chosen = set(np.linspace(0, total - 1, n_splits).round().astype(int).tolist())
+        sets = (
+            (hidden, scored)
+            for j, (hidden, scored) in enumerate(self.partition.split(X, self.axes))
+            if j in chosen
+        )
+        if self.exact:
+            scored_sets = tuple((j, scored) for j, (_, scored) in enumerate(sets))
+            yield View(X, ..., X, scored_sets, exact=True)
+            return
+        missing = _missing(X)
+        for j, (hidden, scored) in enumerate(sets):
+            yield View(self._conceal(X, hidden, missing), scored, X[scored], ((j, ...),))
+
+    def complete(self, X: np.ndarray) -> np.ndarray:
+        """Return the data with only their missing entries filled.
+
+        Parameters
+        ----------
+        X : ndarray of float
+            The data.
+
+        Returns
+        -------
+        ndarray
+            `X` itself where nothing is missing, otherwise a filled copy.
+        """
+        missing = _missing(X)
+        return X if missing is None else self.fill(X, missing, self.axes)
+
+    def _conceal(self, X, hidden, missing):
+        visible = np.ones(X.shape, dtype=bool) if missing is None else ~missing
+        visible[hidden] = False
+        shown = X.copy()
+        stand_in = self.partition.stand_in(X, hidden)
+        if stand_in is None:
+            shown[hidden] = self.fill.values(X, visible, hidden, self.axes)
+        else:
+            shown[hidden] = stand_in
+        if missing is not None:
+            gaps = np.isnan(shown)
+            shown[gaps] = self.fill.values(X, visible, gaps, self.axes)
+        return shown
+
+
+def _missing(X):
+    missing = np.isnan(X)
+    return missing if missing.any() else None

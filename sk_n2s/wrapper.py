@@ -1,0 +1,497 @@
+"""Any denoiser, made J-invariant."""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from ._arrays import as_float_array, check_axis
+from ._calling import apply_denoiser, is_estimator, name_of, signature_of
+from .blending import blend
+from .denoisers import get_exact_form
+from .fills import Fill, check_fill
+from .losses import squared_error
+from .noise import check_noise_variance
+from .partitions import GridPartition, Partition
+from .views import View, ViewPlan
+
+__all__ = ["JInvariantWrapper"]
+
+#: Stride of the default grid.
+_STRIDE = 4
+
+
+class JInvariantWrapper(TransformerMixin, BaseEstimator):
+    """Turn a classical denoiser into its J-invariant counterpart.
+
+    A J-invariant function predicts entries from the others only:
+    f(x)_J = g(1_J·s(x) + 1_Jᶜ·x)_J for each set J of a partition, where g is the denoiser
+    and s the fill. For noise that is zero-mean and independent between the sets, its
+    distance to the noisy data is its true error plus the variance of the noise, so that
+    its parameters can be chosen, and its error estimated, without clean data [1]_.
+
+    Parameters
+    ----------
+    denoiser : callable or estimator
+        A function ``g(X, **params)`` from an array to an array of the same shape, or a
+        scikit-learn estimator, which is fitted to whatever it is shown: of a transformer
+        with an inverse, the reconstruction is the answer (PCA); of one without, its
+        output; of a predictor ``fit(X, X).predict(X)``. A Pipeline is made J-invariant as
+        a whole, and brought back to the data's scale by the inverses of its steps.
+    partition : Partition, default=None
+        Which entries are hidden together. None means ``GridPartition(stride=4)``, with a
+        smaller stride along axes of fewer than four entries.
+    fill : {"mean", "zero", "median", "random"}, Fill or callable, default="mean"
+        What hidden entries are replaced with. A callable ``fill(X, hidden)`` is shown NaN
+        at the hidden entries.
+    output : {"invariant", "plain", "blend"}, default="invariant"
+        What `transform` returns: f itself, blind at each entry; g on the full data; or f
+        with the entry's own value mixed back in, λ·f + (1 − λ)·x with
+        λ = σ²/(σ² + τ²), where τ² is what the squared residuals around the entry exceed
+        the noise variance σ² by. The choice of parameters does not depend on it.
+    method : {"auto", "mask", "exact"}, default="auto"
+        "exact" uses the exact J-invariant form of the denoiser, which hides every entry
+        singly and costs one pass; "mask" hides the sets of the partition in turn. "auto"
+        takes the exact form where there is one and no partition is given, since a
+        partition says what has to be hidden along with an entry.
+    channel_axis : int, default=None
+        An axis of channels: an entry is hidden in all of them together. It is passed on
+        to a denoiser with a parameter of that name; others see one channel at a time.
+    batch_axis : int, default=None
+        An axis of independent items, which are denoised one at a time.
+    noise_variance : float or array-like, default=None
+        For ``output="blend"``: the variance of the noise, or one that broadcasts to the
+        shape of the data. None estimates it at `fit`.
+    **denoiser_params : dict
+        The parameters of a denoising function. They are parameters of the wrapper, for
+        `set_params` and for grids. A parameter that is called like one of the wrapper's
+        own has to be set with `functools.partial`. Those of an estimator are
+        ``denoiser__name``.
+
+    Attributes
+    ----------
+    method_ : {"mask", "exact"}
+        How entries were hidden in the data that were given to `fit`.
+    noise_variance_ : float or ndarray
+        The variance used for the blend; only with ``output="blend"``.
+    n_axes_ : int
+        The number of axes of the data.
+    n_features_in_ : int
+        The length of the second axis of the data, if there are two.
+
+    Notes
+    -----
+    Integers come out as floats on the scale they came in, float32 stays float32. NaN marks
+    a missing entry: it is not shown to the denoiser, not scored, and filled in the output.
+    An estimator as denoiser is fitted to the data given to `transform`, and not to those
+    given to `fit`: what was fitted to an entry is not blind to it.
+
+    References
+    ----------
+    .. [1] J. Batson and L. Royer, "Noise2Self: Blind Denoising by Self-Supervision",
+       ICML 2019, PMLR 97:524-533. :arxiv:`1901.11365`
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sk_n2s import JInvariantWrapper
+    >>> from sk_n2s.denoisers import median
+    >>> rng = np.random.default_rng(0)
+    >>> clean = np.zeros((64, 64))
+    >>> noisy = clean + rng.normal(size=clean.shape)
+    >>> wrapper = JInvariantWrapper(median, radius=3).fit(noisy)
+    >>> round(wrapper.score(noisy, clean), 3)   # minus the true error
+    -0.052
+    >>> round(wrapper.score(noisy), 2)          # minus (error + variance of the noise)
+    -1.01
+    """
+
+    _parameter_constraints: dict = {
+        "denoiser": "no_validation",  # checked together with its parameters
+        "partition": [Partition, None],
+        "fill": [str, Fill, callable],
+        "output": [StrOptions({"invariant", "plain", "blend"})],
+        "method": [StrOptions({"auto", "mask", "exact"})],
+        "channel_axis": [int, None],
+        "batch_axis": [int, None],
+        "noise_variance": "no_validation",  # needs the shape of the data
+    }
+
+    def __init__(
+        self,
+        denoiser,
+        *,
+        partition=None,
+        fill="mean",
+        output="invariant",
+        method="auto",
+        channel_axis=None,
+        batch_axis=None,
+        noise_variance=None,
+        **denoiser_params,
+    ):
+        self.denoiser = denoiser
+        self.partition = partition
+        self.fill = fill
+        self.output = output
+        self.method = method
+        self.channel_axis = channel_axis
+        self.batch_axis = batch_axis
+        self.noise_variance = noise_variance
+        self.denoiser_params = denoiser_params
+
+    # Parameters ---------------------------------------------------------------------
+
+    def get_params(self, deep=True):
+        """Get the parameters of the wrapper and of its denoiser.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Whether to include the parameters of the denoiser that were not set, with their
+            default values.
+
+        Returns
+        -------
+        dict
+            Parameter names and their values.
+        """
+        params = super().get_params(deep=deep)
+        if deep:
+            params = {**signature_of(self.denoiser).defaults, **params}
+        return {**self.denoiser_params, **params}
+
+    def set_params(self, **params):
+        """Set parameters of the wrapper and of its denoiser.
+
+        A new `denoiser` starts from its own defaults: what was set for the old one goes
+        with it.
+
+        Parameters
+        ----------
+        **params : dict
+            Parameter names and their new values.
+
+        Returns
+        -------
+        JInvariantWrapper
+            The wrapper itself.
+
+        Raises
+        ------
+        ValueError
+            If neither the wrapper nor the denoiser has a parameter of that name.
+        """
+        if "denoiser" in params:
+            if params["denoiser"] is not self.denoiser:
+                self.denoiser_params = {}
+            self.denoiser = params.pop("denoiser")
+        own = {n: v for n, v in params.items() if n in self._get_param_names() or "__" in n}
+        others = {n: v for n, v in params.items() if n not in own}
+        for name in others:
+            self._check_name(name)
+        if not hasattr(self.denoiser, "set_params"):
+            for name in own:
+                if name.startswith("denoiser__"):
+                    self._check_name(name)
+        super().set_params(**own)
+        self.denoiser_params = {**self.denoiser_params, **others}
+        return self
+
+    def _check_name(self, name):
+        signature = signature_of(self.denoiser)
+        if signature.accepts(name):
+            return
+        has = ", ".join(n for n in signature.names() if n not in self._get_param_names())
+        hint = (
+            "an estimator's parameters are denoiser__name"
+            if is_estimator(self.denoiser)
+            else (f"it has {has}" if has else "it has none")
+        )
+        raise ValueError(
+            f"Invalid parameter {name!r} for the denoiser {name_of(self.denoiser)} of "
+            f"JInvariantWrapper: {hint}."
+        )
+
+    def _check_denoiser(self):
+        if is_estimator(self.denoiser):
+            signature = signature_of(self.denoiser)
+        elif callable(self.denoiser) and not isinstance(self.denoiser, type):
+            signature = signature_of(self.denoiser)
+        else:
+            raise TypeError(
+                f"denoiser={self.denoiser!r} must be a function of an array, or an instance of an "
+                "estimator with fit, and with transform or predict."
+            )
+        for name in self.denoiser_params:
+            self._check_name(name)
+        absent = [n for n in signature.required if n not in self.denoiser_params]
+        if self.channel_axis is not None and "channel_axis" in absent:
+            absent.remove("channel_axis")
+        if absent:
+            raise ValueError(
+                f"The denoiser {name_of(self.denoiser)} needs the parameters {', '.join(absent)}, "
+                f"which have no default: JInvariantWrapper(..., {absent[0]}=...)."
+            )
+
+    # Views --------------------------------------------------------------------------
+
+    def _axes(self, ndim):
+        """Return the channel axis, the batch axis, and the others."""
+        special = [
+            None if axis is None else check_axis(axis, ndim, name=name)
+            for name, axis in (("channel_axis", self.channel_axis), ("batch_axis", self.batch_axis))
+        ]
+        channel, batch = special
+        if channel is not None and channel == batch:
+            raise ValueError(
+                f"channel_axis={self.channel_axis} and batch_axis={self.batch_axis} are the same "
+                "axis: channels belong together, items do not."
+            )
+        axes = tuple(a for a in range(ndim) if a not in special)
+        if not axes:
+            raise ValueError(
+                f"channel_axis={self.channel_axis} and batch_axis={self.batch_axis} leave no axis "
+                f"of the {ndim} along which to denoise."
+            )
+        return channel, batch, axes
+
+    def view_plan(self, X: np.ndarray) -> ViewPlan:
+        """Return how the entries of `X` are hidden; validates all parameters.
+
+        Parameters
+        ----------
+        X : ndarray of float
+            The data.
+
+        Returns
+        -------
+        ViewPlan
+            The plan. Candidates of a search that have the same plan share their views.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a parameter is not valid, or does not fit `X`.
+        """
+        self._validate_params()
+        self._check_denoiser()
+        axes = self._axes(X.ndim)[2]
+        form = get_exact_form(self.denoiser)
+        if self.method == "exact" and form is None:
+            raise ValueError(
+                f'method="exact" needs a denoiser with an exact J-invariant form, and '
+                f'{name_of(self.denoiser)} has none: use method="mask" or "auto", or register '
+                "one with sk_n2s.denoisers.exact_form_of."
+            )
+        blocked = form is not None and not form.handles_missing and bool(np.isnan(X).any())
+        if self.method == "exact" and blocked:
+            raise ValueError(
+                f"X holds NaN, which the exact form of {name_of(self.denoiser)} does not leave "
+                'out of account: use method="mask" or "auto".'
+            )
+        if self.method == "auto":
+            exact = form is not None and self.partition is None and not blocked
+        else:
+            exact = self.method == "exact"
+        partition = self.partition
+        if partition is None:
+            partition = GridPartition(tuple(min(_STRIDE, X.shape[a]) for a in axes))
+            if all(X.shape[a] == 1 for a in axes):
+                raise ValueError(
+                    f"X of shape {X.shape} has n_samples = 1 entry along the axes {axes}: there "
+                    "is no other entry to predict it from."
+                )
+        plan = ViewPlan(partition, check_fill(self.fill), axes, exact)
+        plan.get_n_splits(X)  # a partition that does not fit says so now
+        return plan
+
+    def predict_view(self, view: View) -> np.ndarray:
+        """Return the denoiser's answer to a view, where it counts.
+
+        Parameters
+        ----------
+        view : View
+            A view of the data.
+
+        Returns
+        -------
+        ndarray of the shape of ``view.target``
+            The prediction.
+
+        Raises
+        ------
+        ValueError
+            If the answer has the wrong shape, or is not finite.
+        """
+        if not view.exact:
+            return self._answer(self.denoiser, view.input)[view.where]
+        form = get_exact_form(self.denoiser)
+        answer = self._answer(form, view.input, allow_nan=form.handles_missing)
+        return _fill_gaps(answer, view.input, name_of(self.denoiser))[view.where]
+
+    def _answer(self, denoiser, X, allow_nan=False):
+        channel, batch, _ = self._axes(X.ndim)
+        return apply_denoiser(
+            denoiser,
+            X,
+            self.denoiser_params,
+            channel_axis=channel,
+            batch_axis=batch,
+            allow_nan=allow_nan,
+        )
+
+    def _invariant(self, X):
+        plan = self.view_plan(X)
+        result = np.empty_like(X)
+        for view in plan.views(X):
+            result[view.where] = self.predict_view(view)
+        return result
+
+    # scikit-learn's interface --------------------------------------------------------
+
+    def fit(self, X, y=None):
+        """Validate the parameters against the data.
+
+        Nothing is learnt from the data, except the variance of the noise for
+        ``output="blend"`` if it is not given.
+
+        Parameters
+        ----------
+        X : array-like of one or more axes
+            The noisy data. NaN marks missing entries.
+        y : object
+            Ignored, present for scikit-learn's interface.
+
+        Returns
+        -------
+        JInvariantWrapper
+            The wrapper itself.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the data or a parameter are not valid, or do not fit each other.
+        """
+        array = as_float_array(X)
+        plan = self.view_plan(array)
+        if self.output == "blend":
+            self.noise_variance_ = check_noise_variance(
+                self.noise_variance,
+                array,
+                channel_axis=self.channel_axis,
+                batch_axis=self.batch_axis,
+            )
+        self.method_ = "exact" if plan.exact else "mask"
+        self.n_axes_ = array.ndim
+        if array.ndim == 2:
+            validate_data(self, X, reset=True, skip_check_array=True)
+        return self
+
+    def transform(self, X):
+        """Denoise.
+
+        Parameters
+        ----------
+        X : array-like
+            The noisy data, with as many axes as those given to `fit`, of any lengths.
+
+        Returns
+        -------
+        ndarray of the shape of `X`
+            The denoised data, as floats on the scale of `X`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `X` is not valid, or the denoiser fails.
+        """
+        check_is_fitted(self)
+        X = as_float_array(X)
+        if X.ndim != self.n_axes_:
+            raise ValueError(
+                f"X has {X.ndim} axes, but JInvariantWrapper was fitted to data with "
+                f"{self.n_axes_}. Reshape your data, or fit again."
+            )
+        if self.output == "plain":
+            return self._answer(self.denoiser, self.view_plan(X).complete(X))
+        result = self._invariant(X)
+        if self.output == "blend":
+            return blend(X, result, self.noise_variance_, self._axes(X.ndim)[2])
+        return result
+
+    def predict(self, X):
+        """Denoise: the same as `transform`.
+
+        Parameters
+        ----------
+        X : array-like
+            The noisy data.
+
+        Returns
+        -------
+        ndarray of the shape of `X`
+            The denoised data.
+        """
+        return self.transform(X)
+
+    def score(self, X, y=None):
+        """Return minus the self-supervised loss, or minus the true error.
+
+        Parameters
+        ----------
+        X : array-like
+            The noisy data.
+        y : array-like of the same shape, default=None
+            The clean data, if they are known.
+
+        Returns
+        -------
+        float
+            Without `y`, minus the mean squared difference between the J-invariant
+            prediction and `X`, whatever `output` is: an estimate of minus (true error +
+            variance of the noise). With `y`, minus the mean squared error of `transform`.
+
+        Raises
+        ------
+        ValueError
+            If `y` does not have the shape of `X`.
+        """
+        check_is_fitted(self)
+        X = as_float_array(X)
+        if y is not None:
+            y = as_float_array(y, name="y")
+            if y.shape != X.shape:
+                raise ValueError(
+                    f"y must be the clean data of shape {X.shape}, the shape of X, and has shape "
+                    f"{y.shape}."
+                )
+            return -float(np.nanmean(squared_error(y, self.transform(X)), dtype=np.float64))
+        return -float(np.nanmean(squared_error(X, self._invariant(X)), dtype=np.float64))
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.one_d_array = True
+        tags.input_tags.three_d_array = True
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+
+def _fill_gaps(answer, X, name):
+    """Fill where an exact form had no entry to predict from: the mean of all *other* entries."""
+    gaps = np.isnan(answer)
+    if not gaps.any():
+        return answer
+    visible = ~np.isnan(X)
+    if visible.all():
+        raise ValueError(
+            f"The exact form of {name} returned NaN or an infinity for "
+            f"{np.count_nonzero(gaps)} of {answer.size} entries."
+        )
+    known = np.where(visible, X, 0)
+    others = visible.sum() - visible
+    mean = (known.sum(dtype=np.float64) - known) / np.maximum(others, 1)
+    return np.where(gaps, mean.astype(X.dtype), answer)
