@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import time
 import traceback
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from functools import partial
 from numbers import Integral, Real
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from joblib import wrap_non_picklable_objects
-from scipy.stats import rankdata
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, TransformerMixin, clone
-from sklearn.exceptions import FitFailedWarning
 from sklearn.model_selection import ParameterGrid
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
@@ -25,53 +22,14 @@ from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
 
 from ._arrays import as_float_array
+from ._evaluation import Answer, answer, best_index, tabulate, warn_of_failures
 from .losses import check_scoring
-from .views import View, ViewPlan
+from .views import ViewPlan
 
 __all__ = ["BaseSelfSupervisedSearch", "SelfSupervisedSearchCV"]
 
 #: How many sets a candidate that needs masks is scored on, unless the user says otherwise.
 _AUTO_SPLITS = 4
-
-
-class _Answer(NamedTuple):
-    """What one candidate makes of one view."""
-
-    candidate: int
-    losses: dict[int, tuple[float, int]]  # the sum over the entries of a set, their number
-    fit_time: float
-    score_time: float
-    failure: tuple[str, str] | None = None  # in a line, and as a traceback
-
-
-def _answer(candidate: int, estimator, loss, error_score, view: View) -> _Answer:
-    """Evaluate a candidate on a view: the unit of work that joblib distributes."""
-    start = time.perf_counter()
-    middle = None
-    losses: dict[int, tuple[float, int]] = {}
-    failure = None
-    try:
-        prediction = estimator.predict_view(view)
-        middle = time.perf_counter()
-        entries = np.asarray(loss(view.target, prediction))
-        if entries.shape != view.target.shape:
-            raise ValueError(
-                f"scoring={loss!r} must return one loss for each entry, in an array of shape "
-                f"{view.target.shape}, and returned shape {entries.shape}."
-            )
-        known = ~np.isnan(view.target)
-        for split, where in view.splits:
-            scored = known[where]
-            total = float(np.sum(entries[where], where=scored, dtype=np.float64))
-            if not np.isfinite(total):
-                raise ValueError(f"The loss of split {split} is {total}.")
-            losses[split] = total, int(np.count_nonzero(scored))
-    except Exception as error:
-        if error_score == "raise":
-            raise
-        failure = f"{type(error).__name__}: {error}", traceback.format_exc()
-    end = time.perf_counter()
-    return _Answer(candidate, losses, (middle or end) - start, end - (middle or end), failure)
 
 
 class _Group:
@@ -169,7 +127,7 @@ class BaseSelfSupervisedSearch(MetaEstimatorMixin, TransformerMixin, BaseEstimat
         self._validate_params()
         loss = check_scoring(self.scoring)
         X = as_float_array(X)
-        answers: list[list[_Answer]] = []
+        answers: list[list[Answer]] = []
         candidates: list[dict] = []
         results: dict = {}
 
@@ -179,16 +137,21 @@ class BaseSelfSupervisedSearch(MetaEstimatorMixin, TransformerMixin, BaseEstimat
             answers.extend(self._evaluate(X, new, loss))
             candidates.extend(new)
             results.clear()
-            results.update(self._format_results(candidates, answers))
+            results.update(tabulate(candidates, answers, self.error_score))
             return results
 
         self._run_search(evaluate)
-        self._warn_of_failures(candidates, answers)
-        index = self.refit(results) if callable(self.refit) else _best_index(results)
+        warn_of_failures(candidates, answers, self.error_score)
+        index = self.refit(results) if callable(self.refit) else best_index(results)
         if not isinstance(index, Integral) or not 0 <= index < len(candidates):
             raise ValueError(
                 f"refit={self.refit!r} returned {index!r}, which is not the index of one of the "
                 f"{len(candidates)} candidates."
+            )
+        if np.isnan(results["mean_test_score"]).all():
+            raise ValueError(
+                f"n_splits={self.n_splits!r}: none of the entries that were scored holds a "
+                "measurement, only NaN. Set n_splits=None to score all."
             )
         best = None
         if self.refit:
@@ -218,9 +181,9 @@ class BaseSelfSupervisedSearch(MetaEstimatorMixin, TransformerMixin, BaseEstimat
             "JInvariantWrapper."
         )
 
-    def _evaluate(self, X, candidates: list[dict], loss) -> list[list[_Answer]]:
+    def _evaluate(self, X, candidates: list[dict], loss) -> list[list[Answer]]:
         """Return the answers of each candidate to its views."""
-        answers: list[list[_Answer]] = [[] for _ in candidates]
+        answers: list[list[Answer]] = [[] for _ in candidates]
         groups: list[_Group] = []
         heads: list[tuple[dict, np.ndarray]] = []
         for i, params in enumerate(candidates):
@@ -236,7 +199,7 @@ class BaseSelfSupervisedSearch(MetaEstimatorMixin, TransformerMixin, BaseEstimat
                     raise
                 reason = f"{type(error).__name__}: {error}"
                 spent = time.perf_counter() - start
-                answers[i].append(_Answer(i, {}, spent, 0.0, (reason, traceback.format_exc())))
+                answers[i].append(Answer(i, {}, spent, 0.0, (reason, traceback.format_exc())))
                 continue
             group = next((g for g in groups if g.serves(plan, data)), None)
             if group is None:
@@ -248,8 +211,8 @@ class BaseSelfSupervisedSearch(MetaEstimatorMixin, TransformerMixin, BaseEstimat
         parallel = Parallel(
             n_jobs=self.n_jobs, verbose=self.verbose, pre_dispatch=self.pre_dispatch
         )
-        for answer in parallel(self._calls(groups, loss)):
-            answers[answer.candidate].append(answer)
+        for found in parallel(self._calls(groups, loss)):
+            answers[found.candidate].append(found)
         return answers
 
     def _behind_head(self, estimator, params: dict, X, heads) -> tuple[Any, np.ndarray]:
@@ -262,10 +225,12 @@ class BaseSelfSupervisedSearch(MetaEstimatorMixin, TransformerMixin, BaseEstimat
         while isinstance(estimator, Pipeline):
             head, (name, last) = estimator[:-1], estimator.steps[-1]
             own += name
-            settings = {k: v for k, v in params.items() if k.partition(f"{own}__")[0] and k != own}
+            settings = {
+                k: v for k, v in params.items() if k != own and not k.startswith(f"{own}__")
+            }
             known = next((data for s, data in heads if _same(s, settings)), None)
             if known is None:
-                known = as_float_array(head.fit_transform(X)) if len(head) else X
+                known = as_float_array(head.fit_transform(X.copy())) if len(head) else X
                 heads.append((settings, known))
             estimator, X, own = last, known, f"{own}__"
         if not hasattr(estimator, "view_plan"):
@@ -281,74 +246,12 @@ class BaseSelfSupervisedSearch(MetaEstimatorMixin, TransformerMixin, BaseEstimat
         for group in groups:
             # Any backend can then carry lambdas, and functions defined in a notebook.
             asks = [
-                wrap_non_picklable_objects(partial(_answer, i, estimator, loss, self.error_score))
+                wrap_non_picklable_objects(partial(answer, i, estimator, loss, self.error_score))
                 for i, estimator in group.members
             ]
             for view in group.plan.views(group.X, n_splits):
                 for ask in asks:
                     yield delayed(ask)(view)
-
-    # Results --------------------------------------------------------------------------
-
-    def _format_results(self, candidates: list[dict], answers: list[list[_Answer]]) -> dict:
-        failed = np.array([any(a.failure for a in per) for per in answers])
-        merged: list[dict] = [{k: v for a in per for k, v in a.losses.items()} for per in answers]
-        n_splits = max((max(m) + 1 for m in merged if m), default=1)
-        score = np.full((len(candidates), n_splits), np.nan)
-        weight = np.zeros_like(score)
-        for i, losses in enumerate(merged):
-            for split, (total, count) in losses.items():
-                if count:
-                    score[i, split], weight[i, split] = -total / count, count
-        empty = ~failed & (weight.sum(axis=1) == 0)
-        filler = np.nan if self.error_score == "raise" else self.error_score
-        score[failed] = filler
-        weight[failed] = 1
-        weight[empty, 0] = 1  # nothing scored: NaN, and never the best
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            share = weight / weight.sum(axis=1, keepdims=True)
-            mean = np.where(weight > 0, share * score, 0).sum(axis=1)
-            deviation = np.where(weight > 0, share * (score - mean[:, None]) ** 2, 0).sum(axis=1)
-        out = failed | np.isnan(mean)
-        rank = np.full(len(candidates), np.count_nonzero(~out) + 1, dtype=np.int32)
-        rank[~out] = rankdata(-mean[~out], method="min")
-
-        results: dict[str, Any] = {}
-        for name in ("fit_time", "score_time"):
-            times = [np.array([getattr(a, name) for a in per]) for per in answers]
-            results[f"mean_{name}"] = np.array([t.mean() for t in times])
-            results[f"std_{name}"] = np.array([t.std() for t in times])
-        results.update(_parameter_columns(candidates))
-        results["params"] = candidates.copy()
-        for split in range(n_splits):
-            results[f"split{split}_test_score"] = score[:, split]
-        results["mean_test_score"] = mean
-        results["std_test_score"] = np.sqrt(deviation)
-        results["rank_test_score"] = rank
-        return results
-
-    def _warn_of_failures(self, candidates, answers):
-        failures = [
-            (params, next(a.failure for a in per if a.failure))
-            for params, per in zip(candidates, answers, strict=True)
-            if any(a.failure for a in per)
-        ]
-        if not failures:
-            return
-        if len(failures) == len(candidates):
-            params, (_, trace) = failures[0]
-            raise ValueError(
-                f"All {len(candidates)} candidates failed. The first, {params}, failed with:\n"
-                f"{trace}"
-            )
-        lines = "\n".join(f"{params}: {reason}" for params, (reason, _) in failures)
-        warnings.warn(
-            f"{len(failures)} of {len(candidates)} candidates failed and are ranked last, with the "
-            f'score {self.error_score}. With error_score="raise" you see the traceback.\n{lines}',
-            FitFailedWarning,
-            stacklevel=3,
-        )
 
     # scikit-learn's interface ----------------------------------------------------------
 
@@ -430,28 +333,6 @@ class _NotWrapped(Exception):
 
 def _same(a: dict, b: dict) -> bool:
     return a.keys() == b.keys() and all(a[k] is b[k] or bool(np.all(a[k] == b[k])) for k in a)
-
-
-def _best_index(results: dict) -> int:
-    """Return the first candidate of the best rank."""
-    return int(np.argmin(results["rank_test_score"]))
-
-
-def _parameter_columns(candidates: list[dict]) -> dict[str, np.ma.MaskedArray]:
-    """Return a column for each parameter, masked where a candidate does not have it."""
-    names = dict.fromkeys(name for params in candidates for name in params)
-    columns = {}
-    for name in names:
-        values = [params[name] for params in candidates if name in params]
-        kinds = {type(v) for v in values}
-        plain = kinds <= {int} or kinds <= {int, float} or kinds <= {bool}
-        dtype = np.asarray(values).dtype if plain else object
-        column = np.ma.MaskedArray(np.empty(len(candidates), dtype=dtype), mask=True)
-        for i, params in enumerate(candidates):
-            if name in params:
-                column[i] = params[name]
-        columns[f"param_{name}"] = column
-    return columns
 
 
 class SelfSupervisedSearchCV(BaseSelfSupervisedSearch):

@@ -1,0 +1,209 @@
+"""What a search does with one candidate and one view, and the table it makes of all answers."""
+
+from __future__ import annotations
+
+import time
+import traceback
+import warnings
+from numbers import Number
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.stats import rankdata
+from sklearn.exceptions import FitFailedWarning
+
+from .views import View
+
+__all__ = ["Answer", "answer", "best_index", "tabulate", "warn_of_failures"]
+
+
+class Answer(NamedTuple):
+    """What one candidate makes of one view.
+
+    Attributes
+    ----------
+    candidate : int
+        The candidate's number.
+    losses : dict
+        For each scored set, the sum of the losses of its entries and their number.
+    fit_time, score_time : float
+        Seconds that the denoiser and the comparison took.
+    failure : tuple of str, or None
+        The error in a line, and its traceback.
+    """
+
+    candidate: int
+    losses: dict[int, tuple[float, int]]
+    fit_time: float
+    score_time: float
+    failure: tuple[str, str] | None = None
+
+
+def answer(candidate: int, estimator, loss, error_score, view: View) -> Answer:
+    """Evaluate a candidate on a view: the unit of work that joblib distributes.
+
+    Parameters
+    ----------
+    candidate : int
+        The candidate's number.
+    estimator : object with `predict_view`
+        The candidate.
+    loss : callable
+        A function ``loss(target, prediction)`` that returns one loss for each entry.
+    error_score : "raise" or float
+        Whether an error is raised, or becomes part of the answer.
+    view : View
+        The view.
+
+    Returns
+    -------
+    Answer
+        The candidate's losses, or its failure.
+    """
+    start = time.perf_counter()
+    middle = None
+    losses: dict[int, tuple[float, int]] = {}
+    failure = None
+    try:
+        prediction = estimator.predict_view(view)
+        middle = time.perf_counter()
+        entries = np.asarray(loss(view.target, prediction))
+        if entries.shape != view.target.shape:
+            raise ValueError(
+                f"scoring={loss!r} must return one loss for each entry, in an array of shape "
+                f"{view.target.shape}, and returned shape {entries.shape}."
+            )
+        known = ~np.isnan(view.target)
+        for split, where in view.splits:
+            scored = known[where]
+            total = float(np.sum(entries[where], where=scored, dtype=np.float64))
+            if not np.isfinite(total):
+                raise ValueError(f"The loss of split {split} is {total}.")
+            losses[split] = total, int(np.count_nonzero(scored))
+    except Exception as error:
+        if error_score == "raise":
+            raise
+        failure = f"{type(error).__name__}: {error}", traceback.format_exc()
+    end = time.perf_counter()
+    return Answer(candidate, losses, (middle or end) - start, end - (middle or end), failure)
+
+
+def tabulate(candidates: list[dict], answers: list[list[Answer]], error_score) -> dict:
+    """Return the table of results, as `GridSearchCV` makes it.
+
+    Parameters
+    ----------
+    candidates : list of dict
+        The parameters of each candidate.
+    answers : list of list of Answer
+        The answers of each candidate.
+    error_score : "raise" or float
+        The score of a candidate that failed.
+
+    Returns
+    -------
+    dict of arrays
+        The columns, in scikit-learn's order and with its names.
+    """
+    failed = np.array([any(a.failure for a in per) for per in answers])
+    merged: list[dict] = [{k: v for a in per for k, v in a.losses.items()} for per in answers]
+    n_splits = max((max(m) + 1 for m in merged if m), default=1)
+    score = np.full((len(candidates), n_splits), np.nan)
+    weight = np.zeros_like(score)
+    for i, losses in enumerate(merged):
+        for split, (total, count) in losses.items():
+            if count:
+                score[i, split], weight[i, split] = -total / count, count
+    empty = ~failed & (weight.sum(axis=1) == 0)
+    filler = np.nan if error_score == "raise" else error_score
+    score[failed] = filler
+    weight[failed] = 1
+    weight[empty, 0] = 1  # nothing scored: NaN, and never the best
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        share = weight / weight.sum(axis=1, keepdims=True)
+        mean = np.where(weight > 0, share * score, 0).sum(axis=1)
+        deviation = np.where(weight > 0, share * (score - mean[:, None]) ** 2, 0).sum(axis=1)
+    out = failed | np.isnan(mean)
+    rank = np.full(len(candidates), np.count_nonzero(~out) + 1, dtype=np.int32)
+    rank[~out] = rankdata(-mean[~out], method="min")
+
+    results: dict[str, Any] = {}
+    for name in ("fit_time", "score_time"):
+        times = [np.array([getattr(a, name) for a in per]) for per in answers]
+        results[f"mean_{name}"] = np.array([t.mean() for t in times])
+        results[f"std_{name}"] = np.array([t.std() for t in times])
+    results.update(_parameter_columns(candidates))
+    results["params"] = candidates.copy()
+    for split in range(n_splits):
+        results[f"split{split}_test_score"] = score[:, split]
+    results["mean_test_score"] = mean
+    results["std_test_score"] = np.sqrt(deviation)
+    results["rank_test_score"] = rank
+    return results
+
+
+def best_index(results: dict) -> int:
+    """Return the first candidate of the best rank.
+
+    Parameters
+    ----------
+    results : dict of arrays
+        The table.
+
+    Returns
+    -------
+    int
+        Its row.
+    """
+    return int(np.argmin(results["rank_test_score"]))
+
+
+def _parameter_columns(candidates: list[dict]) -> dict[str, np.ma.MaskedArray]:
+    """Return a column for each parameter, masked where a candidate does not have it."""
+    names = dict.fromkeys(name for params in candidates for name in params)
+    columns = {}
+    for name in names:
+        values = [params[name] for params in candidates if name in params]
+        numbers = all(isinstance(v, (Number, np.bool_)) for v in values)
+        dtype = np.asarray(values).dtype if numbers else object
+        column = np.ma.MaskedArray(np.empty(len(candidates), dtype=dtype), mask=True)
+        for i, params in enumerate(candidates):
+            if name in params:
+                column[i] = params[name]
+        columns[f"param_{name}"] = column
+    return columns
+
+
+def warn_of_failures(candidates: list[dict], answers: list[list[Answer]], error_score) -> None:
+    """Say which candidates failed, and why.
+
+    Parameters
+    ----------
+    candidates, answers, error_score
+        As for `tabulate`.
+
+    Raises
+    ------
+    ValueError
+        If all of them failed.
+    """
+    failures = [
+        (params, next(a.failure for a in per if a.failure))
+        for params, per in zip(candidates, answers, strict=True)
+        if any(a.failure for a in per)
+    ]
+    if not failures:
+        return
+    if len(failures) == len(candidates):
+        params, (_, trace) = failures[0]
+        raise ValueError(
+            f"All {len(candidates)} candidates failed. The first, {params}, failed with:\n{trace}"
+        )
+    lines = "\n".join(f"{params}: {reason}" for params, (reason, _) in failures)
+    warnings.warn(
+        f"{len(failures)} of {len(candidates)} candidates failed and are ranked last, with the "
+        f'score {error_score}. With error_score="raise" you see the traceback.\n{lines}',
+        FitFailedWarning,
+        stacklevel=3,
+    )

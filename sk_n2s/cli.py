@@ -1,0 +1,348 @@
+"""The command ``sk-n2s``: calibrate a denoiser on an image file, from the shell."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import os
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from . import __version__
+from .denoisers import DENOISERS
+from .search import SelfSupervisedSearchCV
+from .wrapper import JInvariantWrapper
+
+__all__ = ["main"]
+
+_IMAGES = (".png", ".jpg", ".jpeg", ".bmp")  # hold integers, and colours in their last axis
+_ARRAYS = (".npy", ".tif", ".tiff")  # hold floats as well
+_SUFFIXES = ", ".join(_IMAGES + _ARRAYS)
+
+
+class _Refusal(Exception):
+    """What the user has to change, in one sentence."""
+
+
+@dataclass
+class _Picture:
+    """An array, and how its values are written to a file that holds integers."""
+
+    array: np.ndarray
+    dtype: np.dtype
+    unit: float = 1.0  # the value of one step of `dtype`
+
+
+def _classic() -> tuple[_Picture, np.ndarray]:
+    """Return the noisy and the clean image of the classic experiment, on a scale of 0 to 1."""
+    from skimage import data, util
+
+    clean = data.camera()
+    noisy = util.img_as_ubyte(util.random_noise(clean, mode="gaussian", var=0.01, rng=3))
+    return _Picture(noisy / 255, noisy.dtype, 1 / 255), clean / 255
+
+
+def _read(path: Path) -> _Picture:
+    if path.suffix.lower() not in _IMAGES + _ARRAYS:
+        raise _Refusal(f"{path}: unknown format {path.suffix!r}, use one of {_SUFFIXES}")
+    try:
+        if path.suffix.lower() == ".npy":
+            array = np.load(path, allow_pickle=False)
+        else:
+            from skimage import io
+
+            array = io.imread(path)
+    except FileNotFoundError:
+        raise _Refusal(f"{path}: there is no such file") from None
+    except Exception as error:  # the readers of image formats raise almost anything
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise _Refusal(f"{path}: cannot be read as an array ({reason[0]})") from None
+    return _Picture(array, array.dtype)
+
+
+def _encode(path: Path, array: np.ndarray, like: _Picture) -> tuple[Callable, str]:
+    """Return what writes the array to a binary file, and what was lost on the way."""
+    suffix = path.suffix.lower()
+    if suffix == ".npy":
+        return lambda file: np.save(file, array), ""
+    if suffix not in _IMAGES:
+        import tifffile
+
+        return lambda file: tifffile.imwrite(file, array), ""
+    from imageio.v3 import imwrite
+
+    limits = np.iinfo(like.dtype)
+    steps = np.rint(array / like.unit)
+    clipped = np.count_nonzero((steps < limits.min) | (steps > limits.max))
+    values = np.clip(steps, limits.min, limits.max).astype(like.dtype)
+    lost = f", rounded to {like.dtype}" + (f" ({clipped} values clipped)" if clipped else "")
+    return lambda file: imwrite(file, values, extension=suffix), lost
+
+
+def _write(path: Path, encode: Callable) -> None:
+    """Write a file whole or not at all."""
+    try:
+        with tempfile.NamedTemporaryFile(
+            dir=path.parent, prefix=".", suffix=path.suffix, delete=False
+        ) as file:
+            try:
+                encode(file)
+                umask = os.umask(0)
+                os.umask(umask)
+                os.chmod(file.name, 0o666 & ~umask)  # as for any new file, not as for a private one
+                os.replace(file.name, path)
+            except BaseException:
+                os.unlink(file.name)
+                raise
+    except OSError as error:
+        raise _Refusal(f"{path}: cannot be written ({error.strerror or error})") from None
+
+
+def _check_target(path: Path, source: Path | None, what: str) -> None:
+    """Refuse a file that could not be written, before anything is computed."""
+    if path.is_dir():
+        raise _Refusal(f"{path}: is a folder, give a file for the {what}")
+    if not path.parent.is_dir():
+        raise _Refusal(f"{path}: the folder {path.parent} does not exist")
+    if not os.access(path.parent, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
+        raise _Refusal(f"{path}: no permission to write there")
+    if source is not None and path.exists() and path.samefile(source):
+        raise _Refusal(f"{path}: is the input, which is never overwritten; name another {what}")
+
+
+def _check_format(path: Path, like: _Picture) -> None:
+    suffix = path.suffix.lower()
+    if suffix not in _IMAGES + _ARRAYS:
+        raise _Refusal(f"{path}: unknown format {path.suffix!r}, use one of {_SUFFIXES}")
+    held = (np.uint8, np.uint16) if suffix == ".png" else (np.uint8,)
+    if suffix in _IMAGES and like.dtype not in held:
+        raise _Refusal(f"{path}: {suffix} cannot hold {like.dtype} data, write .npy or .tif")
+
+
+def _number(text: str):
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
+def _values(text: str) -> list:
+    """Return the values of ``1:7`` (as Python's range), ``0.1:1:0.1``, ``0.5,1,2`` or ``db4``."""
+    if ":" not in text:
+        return [_number(part) for part in text.split(",")]
+    bounds = [_number(part) for part in text.split(":")]
+    if len(bounds) not in (2, 3) or not all(type(b) in (int, float) for b in bounds):
+        raise _Refusal(f"--param: {text!r} is neither start:stop nor start:stop:step")
+    if all(type(b) is int for b in bounds):
+        if bounds[2:] == [0]:
+            raise _Refusal(f"--param: the step of {text!r} is 0")
+        values = list(range(*bounds))
+    else:
+        if len(bounds) == 2 or bounds[2] <= 0:
+            raise _Refusal(f"--param: {text!r} needs a positive step, as in start:stop:step")
+        start, stop, step = bounds
+        count = max(0, int(np.ceil((stop - start) / step - 1e-9)))
+        values = [round(start + k * step, 12) for k in range(count)]
+    if not values:
+        raise _Refusal(f"--param: the range {text!r} is empty")
+    return values
+
+
+def _grid(denoiser: str, params: Sequence[str]) -> dict[str, list]:
+    if not params:
+        if denoiser == "median":
+            return {"radius": list(range(1, 7))}
+        has = JInvariantWrapper(DENOISERS[denoiser]).get_params(deep=True)
+        own = JInvariantWrapper(DENOISERS[denoiser]).get_params(deep=False)
+        names = ", ".join(sorted(set(has) - set(own)))
+        raise _Refusal(f"--param: name what to try, as in NAME=0.5,1,2; {denoiser} has {names}")
+    grid = {}
+    for param in params:
+        name, equals, values = param.partition("=")
+        if not (name and equals and values):
+            raise _Refusal(f"--param: {param!r} is not of the form NAME=VALUES")
+        grid[name] = _values(values)
+    return grid
+
+
+def _table(search, errors: dict | None) -> str:
+    """Return the table of candidates, with a star at the chosen one."""
+    names = list(search.best_params_)
+    header = [*names, "self-supervised loss", *(["true error"] if errors else []), ""]
+    rows = []
+    for i, params in enumerate(search.cv_results_["params"]):
+        row = [f"{v:g}" if isinstance(v, float) else str(v) for v in params.values()]
+        row.append(f"{-search.cv_results_['mean_test_score'][i]:.6g}")
+        if errors:
+            row.append(f"{errors['invariant'][i]:.6g}")
+        rows.append([*row, "*" if i == search.best_index_ else ""])
+    widths = [max(len(r[k]) for r in (header, *rows)) for k in range(len(header))]
+    lines = ["  ".join(c.rjust(w) for c, w in zip(r, widths, strict=True)) for r in (header, *rows)]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _calibrate(args: argparse.Namespace) -> None:
+    if args.image is None:
+        source, (noisy, clean) = None, _classic()
+        stem, suffix = "camera", ".png"
+        print("scikit-image's camera with Gaussian noise of variance 0.01, seed 3")
+    else:
+        source = Path(args.image)
+        noisy, clean = _read(source), None
+        stem, suffix = source.stem, source.suffix
+    if args.clean is not None:
+        clean = _read(Path(args.clean)).array * noisy.unit
+        if clean.shape != noisy.array.shape:
+            raise _Refusal(
+                f"{args.clean}: has shape {clean.shape}, the noisy image has {noisy.array.shape}"
+            )
+    output = Path(args.output or f"{stem}_denoised{suffix}")
+    figure = Path(args.figure or output.with_name(f"{output.stem}_calibration.png"))
+    for path, what in ((output, "output"), (figure, "figure")):
+        _check_target(path, source, what)
+    if output.resolve() == figure.resolve():
+        raise _Refusal(f"{output}: is both the output and the figure")
+    _check_format(output, noisy)
+    pyplot = _pyplot(figure, required=args.figure is not None)
+
+    channel_axis = args.channel_axis
+    coloured = noisy.array.ndim == 3 and noisy.array.shape[-1] in (3, 4)
+    if channel_axis is None and args.batch_axis is None and coloured and suffix.lower() in _IMAGES:
+        channel_axis = -1
+    wrapper = JInvariantWrapper(
+        DENOISERS[args.denoiser],
+        output=args.returns,
+        channel_axis=channel_axis,
+        batch_axis=args.batch_axis,
+    )
+    grid = _grid(args.denoiser, args.param)
+    search = SelfSupervisedSearchCV(wrapper, grid, n_jobs=args.jobs).fit(noisy.array)
+    denoised = search.transform(noisy.array)
+
+    errors = None
+    if clean is not None:
+        from .plotting import true_errors
+
+        errors = true_errors(search, clean)
+    print(_table(search, errors))
+    print("chosen:", ", ".join(f"{k}={v}" for k, v in search.best_params_.items()))
+    if errors is not None:
+        gap = -search.best_score_ - errors["invariant"][search.best_index_]
+        variance = np.mean(np.square(noisy.array - clean))
+        print(f"loss - true error: {gap:.6g}; variance of the noise: {variance:.6g}")
+    encode, lost = _encode(output, denoised, noisy)
+    _write(output, encode)
+    print(f"wrote {output}{lost}")
+    if pyplot is None:
+        print("no figure: it needs matplotlib, pip install 'sk_n2s[plot]'")
+        return
+    from .plotting import SelfSupervisedCurveDisplay
+
+    display = SelfSupervisedCurveDisplay.from_search(search, errors=errors)
+    kind = figure.suffix.lstrip(".").lower()
+    _write(figure, lambda file: display.figure_.savefig(file, format=kind, dpi=150))
+    pyplot.close(display.figure_)
+    print(f"wrote {figure}")
+
+
+def _pyplot(figure: Path, required: bool):
+    """Return matplotlib.pyplot, drawing to files only, or None if it is not installed."""
+    try:
+        import matplotlib
+    except ImportError:
+        if required:
+            raise _Refusal("--figure: needs matplotlib, pip install 'sk_n2s[plot]'") from None
+        return None
+    matplotlib.use("agg")
+    import matplotlib.pyplot as plt
+
+    formats = plt.figure().canvas.get_supported_filetypes()
+    plt.close()
+    if figure.suffix.lstrip(".").lower() not in formats:
+        raise _Refusal(
+            f"{figure}: unknown format {figure.suffix!r}, use one of {', '.join(sorted(formats))}"
+        )
+    return plt
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="sk-n2s", description="Denoising without clean data.", allow_abbrev=False
+    )
+    parser.add_argument("--version", action="version", version=f"sk_n2s {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True)
+    calibrate = commands.add_parser(
+        "calibrate",
+        help="find the best parameters of a denoiser on the noisy data alone, and denoise",
+        description="Find the parameters with the smallest self-supervised loss on the noisy data "
+        "alone, and denoise with them. Without IMAGE, run the classic experiment on an image "
+        "that scikit-image brings along.",
+        allow_abbrev=False,
+    )
+    calibrate.add_argument("image", nargs="?", metavar="IMAGE", help=f"noisy data ({_SUFFIXES})")
+    calibrate.add_argument(
+        "--denoiser", default="median", choices=sorted(DENOISERS), help="default: median"
+    )
+    calibrate.add_argument(
+        "--param",
+        action="append",
+        default=[],
+        metavar="NAME=VALUES",
+        help="values to try: radius=1:7 (as Python's range), sigma=0.5:2:0.25, or weight=1,5,25; "
+        "again for each parameter; default for the median: radius=1:7",
+    )
+    calibrate.add_argument("-o", "--output", metavar="OUT", help="default: IMAGE_denoised")
+    calibrate.add_argument(
+        "--figure", metavar="FILE", help="the loss of each candidate; default: OUT_calibration.png"
+    )
+    calibrate.add_argument("--clean", metavar="FILE", help="the truth, to print the true error")
+    calibrate.add_argument(
+        "--returns",
+        default="invariant",
+        choices=("invariant", "plain", "blend"),
+        help="what is written: the J-invariant prediction (default), the denoiser on the full "
+        "data, or the prediction with each pixel's own value mixed back in",
+    )
+    calibrate.add_argument(
+        "--channel-axis", type=int, metavar="K", help="axis of colours; default: the last of RGB"
+    )
+    calibrate.add_argument("--batch-axis", type=int, metavar="K", help="axis of separate images")
+    calibrate.add_argument("--jobs", type=int, metavar="N", help="parallel jobs, -1 for all cores")
+    calibrate.set_defaults(run=_calibrate)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Parameters
+    ----------
+    argv : sequence of str, default=None
+        The arguments; None takes those of the process.
+
+    Returns
+    -------
+    int
+        The exit status: 0, or 2 where the user has to change something.
+    """
+    args = _parser().parse_args(argv)
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_, **__: print(
+            f"sk-n2s: warning: {message}", file=sys.stderr
+        )
+        try:
+            args.run(args)
+        except (_Refusal, ValueError, TypeError, MemoryError) as error:
+            lines = [line for line in str(error).splitlines() if line] or [type(error).__name__]
+            reason = lines[0] if len(lines) == 1 else f"{lines[0]} {lines[-1]}"
+            print(f"sk-n2s: error: {reason}", file=sys.stderr)
+            return 2
+        except KeyboardInterrupt:
+            return 130
+    return 0
