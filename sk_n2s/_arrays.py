@@ -57,9 +57,10 @@ def as_float_array(X, *, name: str = "X") -> np.ndarray:
     if X.ndim == 0:
         raise ValueError(f"{name} must be an array with at least one axis, got a scalar.")
     if X.size == 0:
+        what = "feature(s)" if X.shape[0] else "sample(s)"
         raise ValueError(
-            f"Found array with {X.shape[0]} sample(s) and {X.size} entries: {name} of "
-            f"shape {X.shape} is empty, while a minimum of 1 is required."
+            f"{name} is empty: found array with 0 {what} (shape={X.shape}) while a minimum of 1 is "
+            "required."
         )
     if X.dtype.kind == "f" and X.dtype.itemsize <= 4:
         dtype = np.float32

@@ -70,15 +70,18 @@ def signature_of(denoiser) -> Signature:
     ----------
     denoiser : object
         A function, whose first parameter is the data; an estimator has no parameters
-        here, since its own are reached as ``denoiser__name``.
+        here, since its own are reached as ``denoiser__name``. What is neither may have any:
+        `fit` refuses it.
 
     Returns
     -------
     Signature
         The parameters.
     """
-    if is_estimator(denoiser) or not callable(denoiser) or isinstance(denoiser, type):
+    if is_estimator(denoiser):
         return Signature({}, (), False)
+    if not callable(denoiser) or isinstance(denoiser, type):
+        return Signature({}, (), True)
     try:
         parameters = list(inspect.signature(denoiser).parameters.values())
     except (TypeError, ValueError):  # some compiled functions do not tell

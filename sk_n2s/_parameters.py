@@ -13,7 +13,18 @@ class DenoiserParameters(BaseEstimator):
     """An estimator with a `denoiser`, and with a dict `denoiser_params` of its parameters.
 
     Parameters that the denoiser shares with the estimator belong to the estimator.
+
+    Parameters
+    ----------
+    denoiser : object
+        The denoiser.
+    denoiser_params : dict
+        Those of its parameters that were set.
     """
+
+    def __init__(self, denoiser, denoiser_params):
+        self.denoiser = denoiser
+        self.denoiser_params = denoiser_params
 
     def get_params(self, deep=True):
         """Get the parameters of the wrapper and of its denoiser.

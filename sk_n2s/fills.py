@@ -94,6 +94,8 @@ def _kernel(kernel, ndim: int) -> np.ndarray:
     if not np.isfinite(weights).all() or (weights < 0).any():
         raise ValueError(f"kernel={kernel!r} must hold finite weights that are not negative.")
     weights[tuple(n // 2 for n in weights.shape)] = 0.0  # an entry never fills itself
+    if not weights.any():
+        raise ValueError(f"kernel={kernel!r} gives no weight to any neighbour.")
     return weights
 
 
@@ -230,14 +232,19 @@ class MeanFill(_NeighbourFill):
     """
 
     def _combine(self, neighbours, shape, dtype):
+        neighbours = list(neighbours)
+        whole = dtype.type(0)
+        for weight, *_ in neighbours:
+            whole += dtype.type(weight)
         total, count = np.zeros(shape, dtype), np.zeros(shape, dtype)
         for weight, destination, values, seen in neighbours:
             weight = dtype.type(weight)
-            total[destination] += weight * np.where(seen, values, dtype.type(0))
+            total[destination] += weight / whole * np.where(seen, values, dtype.type(0))
             count[destination] += weight * seen
         empty = count == 0
         count[empty] = 1
-        return total / count, empty
+        # Exactly 1 where all are visible, so that the result is a convolution to the last bit.
+        return total * (whole / count), empty
 
 
 @dataclass(frozen=True)

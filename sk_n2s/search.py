@@ -58,7 +58,9 @@ def _refit_done(search) -> bool:
     return True
 
 
-class BaseSelfSupervisedSearch(MetaEstimatorMixin, TransformerMixin, BaseEstimator, ABC):
+class BaseSelfSupervisedSearch(
+    MetaEstimatorMixin, TransformerMixin, BaseEstimator, ABC, auto_wrap_output_keys=None
+):
     """Base class of the searches: a subclass says which candidates are evaluated.
 
     See `SelfSupervisedSearchCV` for the parameters.
@@ -251,7 +253,7 @@ class BaseSelfSupervisedSearch(MetaEstimatorMixin, TransformerMixin, BaseEstimat
             ]
             for view in group.plan.views(group.X, n_splits):
                 for ask in asks:
-                    yield delayed(ask)(view)
+                    yield delayed(_call)(ask, view)
 
     # scikit-learn's interface ----------------------------------------------------------
 
@@ -325,6 +327,10 @@ class BaseSelfSupervisedSearch(MetaEstimatorMixin, TransformerMixin, BaseEstimat
         # The data are kept for plots only, and would make a pickle as large as they are.
         state = super().__getstate__()
         return {name: value for name, value in state.items() if name != "_noisy"}
+
+
+def _call(ask, view):
+    return ask(view)
 
 
 class _NotWrapped(Exception):

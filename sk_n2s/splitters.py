@@ -15,11 +15,11 @@ class _Rows(np.ndarray):
     """
 
     def __getitem__(self, key):
-        key = np.asarray(key)
-        if key.ndim != 1 or key.dtype.kind not in "iu":
-            return np.asarray(self)[key]
-        start = min(int(key[0]), len(self) - len(key)) if len(key) else 0
-        return np.asarray(self)[start : start + len(key)]
+        drawn = key[0] if isinstance(key, tuple) and key[1:] == (...,) else key
+        if not (isinstance(drawn, np.ndarray) and drawn.ndim == 1 and drawn.dtype.kind in "iu"):
+            return super().__getitem__(key)
+        start = min(int(drawn[0]), len(self) - len(drawn)) if len(drawn) else 0
+        return np.asarray(self)[start : start + len(drawn)]
 
 
 class WholeArray:

@@ -133,7 +133,7 @@ class JInvariantWrapper(TransformerMixin, DenoiserParameters):
         noise_variance=None,
         **denoiser_params,
     ):
-        self.denoiser = denoiser
+        super().__init__(denoiser, denoiser_params)
         self.partition = partition
         self.fill = fill
         self.output = output
@@ -141,7 +141,6 @@ class JInvariantWrapper(TransformerMixin, DenoiserParameters):
         self.channel_axis = channel_axis
         self.batch_axis = batch_axis
         self.noise_variance = noise_variance
-        self.denoiser_params = denoiser_params
 
     # Views --------------------------------------------------------------------------
 
@@ -381,7 +380,6 @@ class JInvariantWrapper(TransformerMixin, DenoiserParameters):
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
-        tags.input_tags.one_d_array = True
         tags.input_tags.three_d_array = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags

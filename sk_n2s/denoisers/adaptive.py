@@ -47,8 +47,8 @@ def bilateral(X, *, sigma_color=None, sigma_spatial=1.0, radius=None, channel_ax
 
     Notes
     -----
-    scikit-image's filter has two axes and a table of colours that ends at the largest
-    value; this one has any number of axes, and neither a table nor a range.
+    Unlike scikit-image's filter, which is made for images, this one takes any number of
+    axes and values of any sign, and has no table that rounds the weights.
 
     References
     ----------

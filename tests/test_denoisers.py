@@ -1,0 +1,232 @@
+"""The tests that every denoiser of the package runs through, and the exact forms."""
+
+from functools import partial
+from itertools import product
+
+import numpy as np
+import pytest
+from scipy import ndimage
+from skimage.filters import median as skimage_median
+from skimage.morphology import disk
+
+from sk_n2s.denoisers import (
+    DENOISERS,
+    bilateral,
+    exact_form_of,
+    gaussian,
+    get_exact_form,
+    median,
+    nl_means,
+    tv,
+    uniform,
+    wavelet,
+)
+
+EXACT = {name: g for name, g in DENOISERS.items() if get_exact_form(g)}
+MODES = ("nearest", "reflect", "mirror", "wrap")
+every_denoiser = pytest.mark.parametrize("denoiser", DENOISERS.values(), ids=DENOISERS)
+every_exact_form = pytest.mark.parametrize("denoiser", EXACT.values(), ids=EXACT)
+
+
+def test_the_rank_and_the_linear_filters_have_exact_forms():
+    assert set(EXACT) == {"median", "uniform", "gaussian"}
+
+
+@every_denoiser
+@pytest.mark.parametrize("shape", [(64,), (24, 20), (10, 12, 11)], ids=str)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_shape_and_dtype_stay_and_the_input_is_not_written_to(denoiser, shape, dtype, rng):
+    X = rng.normal(size=shape).astype(dtype)
+    X.setflags(write=False)
+    result = denoiser(X.copy())
+    assert result.shape == X.shape
+    assert result.dtype == dtype
+    shown = X.copy()
+    denoiser(shown)
+    np.testing.assert_array_equal(shown, X)
+
+
+@every_denoiser
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 65535.0])
+def test_the_defaults_follow_the_scale_of_the_data(denoiser, scale, rng):
+    X = np.kron(rng.normal(size=(4, 4)), np.ones((8, 8))) + 0.1 * rng.normal(size=(32, 32))
+    expected = scale * (denoiser(X) - 5)
+    np.testing.assert_allclose(denoiser(scale * (X - 5)), expected, atol=2e-3 * scale)
+
+
+@every_denoiser
+def test_noise_becomes_smaller(denoiser, noisy, clean):
+    before = np.mean((noisy - clean) ** 2)
+    assert np.mean((denoiser(noisy.copy()) - clean) ** 2) < 0.6 * before
+
+
+@pytest.mark.parametrize("denoiser", [bilateral, nl_means, tv, wavelet])
+def test_channels_may_lie_along_any_axis(denoiser, rng):
+    X = rng.normal(size=(16, 18, 3))
+    expected = denoiser(X, channel_axis=-1)
+    moved = denoiser(np.moveaxis(X, -1, 0).copy(), channel_axis=0)
+    np.testing.assert_allclose(np.moveaxis(moved, 0, -1), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("radius", [1, 2, 4])
+def test_median_is_the_one_of_scikit_image(radius, noisy):
+    expected = skimage_median(noisy, disk(radius))
+    np.testing.assert_array_equal(median(noisy, radius=radius), expected)
+
+
+@pytest.mark.parametrize("shape", [(20,), (7, 9), (4, 5, 6)], ids=str)
+def test_bilateral_is_the_weighted_mean_of_its_definition(shape, rng):
+    X = rng.normal(size=shape)
+    places = np.moveaxis(np.indices(shape), 0, -1)
+    expected = np.empty(shape)
+    for entry in np.ndindex(shape):
+        steps = places - entry
+        weight = np.exp(-0.5 * (steps**2).sum(-1) / 1.5**2 - 0.5 * ((X - X[entry]) / 0.8) ** 2)
+        weight[(np.abs(steps) > 2).any(-1)] = 0
+        expected[entry] = (weight * X).sum() / weight.sum()
+    found = bilateral(X, sigma_color=0.8, sigma_spatial=1.5, radius=2)
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("shape", [(13,), (9, 8), (5, 6, 5)], ids=str)
+@pytest.mark.parametrize("linear", [partial(uniform, radius=2), partial(gaussian, sigma=1.2)])
+def test_a_linear_exact_form_is_the_fixed_point_of_its_filter(linear, shape, mode, rng):
+    """Leaving an entry out is the same as putting its own prediction in its place."""
+    X = rng.normal(size=shape)
+    predicted = get_exact_form(linear)(X, mode=mode)
+    for entry in [(0,) * X.ndim, tuple(n // 2 for n in shape), tuple(n - 1 for n in shape)]:
+        replaced = X.copy()
+        replaced[entry] = predicted[entry]
+        assert linear(replaced, mode=mode)[entry] == pytest.approx(predicted[entry])
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(("shape", "radius"), [((12,), 3), ((7, 6), 2), ((4, 5, 4), 1)], ids=str)
+def test_the_exact_median_is_that_of_the_others_in_the_ball(shape, radius, mode, rng):
+    X = rng.normal(size=shape)
+    X[tuple(rng.integers(n, size=3) for n in shape)] = np.nan
+    number = np.arange(X.size).reshape(shape)
+    pad_mode = {"nearest": "edge", "reflect": "symmetric", "mirror": "reflect", "wrap": "wrap"}
+    padded = np.pad(number, radius, mode=pad_mode[mode])
+    steps = [
+        s
+        for s in product(range(-radius, radius + 1), repeat=X.ndim)
+        if sum(d * d for d in s) <= radius**2
+    ]
+    expected = np.full(shape, np.nan)
+    for entry in np.ndindex(shape):
+        around = [padded[tuple(e + radius + d for e, d in zip(entry, s))] for s in steps]
+        values = sorted(v for n in around if n != number[entry] and (v := X.flat[n]) == v)
+        if values:
+            expected[entry] = values[len(values) // 2]
+    np.testing.assert_array_equal(median.exact(X, radius=radius, mode=mode), expected)
+
+
+@pytest.mark.parametrize("radius", range(1, 7))
+def test_the_donut_median_of_a_photograph(radius, noisy):
+    """Away from the border it is a rank filter whose footprint has a hole."""
+    donut = disk(radius)
+    donut[radius, radius] = 0
+    expected = ndimage.median_filter(noisy, footprint=donut, mode="nearest")
+    inside = (slice(1, -1), slice(1, -1))
+    np.testing.assert_array_equal(median.exact(noisy, radius=radius)[inside], expected[inside])
+
+
+@pytest.mark.parametrize("radius", [1, 3, 10])
+def test_the_exact_median_of_a_signal_is_that_of_a_row(radius, rng):
+    X = rng.integers(5, size=50).astype(float)  # with ties
+    row = median.exact(X[np.newaxis], radius=(0, radius))[0]
+    np.testing.assert_array_equal(median.exact(X, radius=radius), row)
+
+
+@every_exact_form
+def test_an_exact_form_leaves_missing_entries_out(denoiser, rng):
+    X = rng.normal(size=(20, 20))
+    missing = rng.random(X.shape) < 0.3
+    X[missing] = np.nan
+    predicted = denoiser.exact(X)
+    lone = np.isnan(predicted)
+    assert lone.mean() < 0.1
+    constant = np.where(missing, np.nan, 7.0)
+    np.testing.assert_allclose(denoiser.exact(constant)[~lone], 7.0)
+
+
+@every_exact_form
+def test_an_exact_form_without_missing_entries_does_not_change_when_one_is_far(denoiser, rng):
+    X = rng.normal(size=(40, 40))
+    gap = X.copy()
+    gap[0, 0] = np.nan
+    far = (slice(10, None), slice(10, None))
+    np.testing.assert_allclose(denoiser.exact(gap)[far], denoiser.exact(X)[far], rtol=1e-10)
+
+
+def test_exact_forms_are_seen_through_partial_objects():
+    form = get_exact_form(partial(median, radius=2))
+    X = np.random.default_rng(0).normal(size=(8, 8))
+    np.testing.assert_array_equal(form(X), median.exact(X, radius=2))
+    assert form.handles_missing
+    assert get_exact_form(tv) is None
+    assert get_exact_form(partial(tv, weight=1.0)) is None
+    assert get_exact_form("median") is None
+
+
+def test_users_register_their_own_exact_form():
+    def smooth(X, *, k=1):
+        return (np.roll(X, k) + X + np.roll(X, -k)) / 3
+
+    @exact_form_of(smooth)
+    def smooth_exact(X, *, k=1):
+        return (np.roll(X, k) + np.roll(X, -k)) / 2
+
+    assert get_exact_form(smooth) is smooth_exact
+    assert not smooth_exact.handles_missing
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (partial(median, radius=0), "radius=0 must be at least 1"),
+        (partial(median, radius=1.5), "radius=1.5 must be an integer"),
+        (partial(median, radius=(1, 1, 1)), "has 3 values for 2 axes"),
+        (partial(median, mode="constant"), "mode='constant' must be one of"),
+        (partial(uniform, radius=-1), "radius=-1 must be an integer of at least 0"),
+        (partial(gaussian, sigma=-1), "sigma=-1 must be finite and not negative"),
+        (partial(gaussian, sigma=(1, 2, 3)), "sigma=.* has 3 values for 2 axes"),
+        (partial(gaussian, truncate=0), "truncate=0 must be a positive number"),
+        (partial(gaussian.exact, sigma=0.1), "sigma=0.1 gives the neighbours no weight"),
+        (partial(tv, weight=-1), "weight=-1 must be"),
+        (partial(wavelet, shrinkage="sure"), "shrinkage='sure' must be one of"),
+        (partial(wavelet, max_shifts=-1), "max_shifts=-1 must be"),
+        (partial(bilateral, sigma_color=np.nan), "sigma_color=nan must be"),
+        (partial(bilateral, radius=0), "radius=0 must be"),
+        (partial(nl_means, h=-0.1), "h=-0.1 must be"),
+        (partial(nl_means, channel_axis=0, fast_mode=False), None),
+    ],
+)
+def test_a_parameter_that_does_not_fit_is_named(call, message):
+    X = np.random.default_rng(0).normal(size=(8, 8))
+    if message is None:
+        assert call(X).shape == X.shape
+        return
+    with pytest.raises(ValueError, match=message):
+        call(X)
+
+
+def test_nl_means_says_how_many_axes_it_takes():
+    with pytest.raises(ValueError, match="has 5 axes.*at most 4"):
+        nl_means(np.zeros((2,) * 5))
+
+
+def test_anisotropic_parameters(rng):
+    X = rng.normal(size=(9, 30))
+    rows = np.stack([median(row, radius=3) for row in X])
+    np.testing.assert_array_equal(median(X, radius=(0, 3)), rows)
+    rows = np.stack([gaussian.exact(row, sigma=2.0) for row in X])
+    np.testing.assert_allclose(gaussian.exact(X, sigma=(0.0, 2.0)), rows)
+
+
+def test_a_constant_array_stays_what_it_is():
+    X = np.full((16, 16), 5.0)
+    for denoiser in DENOISERS.values():
+        np.testing.assert_allclose(denoiser(X.copy()), 5.0)

@@ -1,0 +1,155 @@
+"""No prediction depends on the entry that it predicts: every partition x fill x denoiser."""
+
+import numpy as np
+import pytest
+
+from sk_n2s import (
+    CheckerboardPartition,
+    ColumnPartition,
+    GridPartition,
+    JInvariantWrapper,
+    PairPartition,
+    RandomPartition,
+    check_j_invariance,
+)
+from sk_n2s.denoisers import DENOISERS, exact_form_of, gaussian, get_exact_form, median, tv
+from sk_n2s.fills import MeanFill, MedianFill, RandomFill, ZeroFill
+
+SHAPES = [(30,), (10, 9), (6, 7, 6)]
+PARTITIONS = [
+    None,
+    GridPartition(3),
+    CheckerboardPartition(),
+    RandomPartition(3, random_state=0),
+    ColumnPartition(3),
+    PairPartition(),
+]
+FILLS = [
+    MeanFill(),
+    MeanFill("square"),
+    MeanFill(border="mirror"),
+    MedianFill(),
+    RandomFill(),
+    ZeroFill(),
+    lambda X, hidden: np.nanmean(X),
+]
+#: Cheaper than the defaults, and no less able to leak.
+PARAMS = {
+    "bilateral": {"radius": 2},
+    "nl_means": {"patch_size": 3, "patch_distance": 2},
+    "median": {"radius": 2},
+    "uniform": {"radius": 2},
+}
+METHODS = [
+    (name, method)
+    for name, denoiser in DENOISERS.items()
+    for method in ("mask", "exact")
+    if method == "mask" or get_exact_form(denoiser)
+]
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize(("name", "method"), METHODS)
+def test_every_partition_and_fill(name, method, shape, rng):
+    X = 100 + 10 * rng.normal(size=shape)
+    for partition in PARTITIONS:
+        for fill in FILLS:
+            wrapper = JInvariantWrapper(
+                DENOISERS[name],
+                partition=partition,
+                fill=fill,
+                method=method,
+                **PARAMS.get(name, {}),
+            )
+            check_j_invariance(wrapper, X, random_state=0, n_sets=1)
+
+
+@pytest.mark.parametrize("mode", ["nearest", "reflect", "mirror", "wrap"])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize(
+    "wrapper",
+    [JInvariantWrapper(median, radius=4), JInvariantWrapper(gaussian, sigma=1.5)],
+    ids=["median", "gaussian"],
+)
+def test_borders_leak_nothing(wrapper, shape, mode, rng):
+    X = rng.normal(size=shape)
+    check_j_invariance(wrapper.set_params(mode=mode), X, random_state=0, n_sets=6)
+
+
+@pytest.mark.parametrize("method", ["mask", "exact"])
+@pytest.mark.parametrize("denoiser", [median, gaussian], ids=["median", "gaussian"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_missing_entries_leak_nothing(denoiser, method, dtype, rng):
+    X = rng.normal(size=(14, 15)).astype(dtype)
+    X[rng.random(X.shape) < 0.4] = np.nan
+    check_j_invariance(JInvariantWrapper(denoiser, method=method), X, random_state=0, n_sets=8)
+
+
+def test_channels_and_items_leak_nothing(rng):
+    X = rng.normal(size=(4, 12, 12, 3))
+    for denoiser in (tv, median):
+        wrapper = JInvariantWrapper(denoiser, channel_axis=-1, batch_axis=0)
+        check_j_invariance(wrapper, X, random_state=0, n_sets=3)
+
+
+class _Leaky(JInvariantWrapper):
+    """Broken on purpose: a little of what was hidden comes back."""
+
+    def predict_view(self, view):
+        return super().predict_view(view) + 1e-3 * view.target
+
+
+def _peeking(X):
+    return 0.9 * median(X, radius=1)
+
+
+@exact_form_of(_peeking)
+def _peeking_exact(X):
+    return 0.9 * median(X, radius=1)
+
+
+def _border_leak(X):
+    return gaussian(X)
+
+
+@exact_form_of(_border_leak)
+def _border_leak_exact(X):
+    """The usual formula with the same centre weight everywhere: wrong at the border."""
+    centre = gaussian(np.eye(1, 41, 20)[0])[20] ** X.ndim
+    return (gaussian(X) - centre * X) / (1 - centre)
+
+
+class _Remembering:
+    """A function that smuggles what it saw in an earlier call."""
+
+    def __init__(self):
+        self.calls = []
+
+    def __call__(self, X):
+        self.calls.append(X)
+        return np.mean(self.calls, axis=0)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        _Leaky(median, method="mask"),
+        _Leaky(median),
+        JInvariantWrapper(_peeking),
+        JInvariantWrapper(_border_leak),
+    ],
+    ids=["leaky mask", "leaky exact", "not a donut", "leaky border"],
+)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_what_is_broken_on_purpose_is_found(broken, shape, rng):
+    with pytest.raises(AssertionError, match="is not J-invariant"):
+        check_j_invariance(broken, rng.normal(size=shape), random_state=0)
+
+
+def test_a_denoiser_with_a_memory_is_found(rng):
+    with pytest.raises(AssertionError, match="is not J-invariant"):
+        check_j_invariance(JInvariantWrapper(_Remembering()), rng.normal(size=(8, 8)), 0)
+
+
+def test_the_plain_output_is_not_what_is_checked(rng):
+    check_j_invariance(JInvariantWrapper(tv, output="plain"), rng.normal(size=(12, 12)), 0)

@@ -1,0 +1,415 @@
+import pickle
+from functools import partial
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
+from sklearn.decomposition import PCA
+from sklearn.exceptions import FitFailedWarning, NotFittedError
+from sklearn.model_selection import GridSearchCV, ParameterGrid
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
+
+from sk_n2s import GridPartition, JInvariantWrapper, SelfSupervisedSearchCV, WholeArray
+from sk_n2s.denoisers import gaussian, median, nl_means, tv, uniform
+from sk_n2s.losses import absolute_error, poisson_deviance, squared_error
+
+
+def test_it_chooses_what_the_truth_would_choose(noisy, clean):
+    for wrapper, grid in [
+        (JInvariantWrapper(median), {"radius": range(1, 7)}),
+        (JInvariantWrapper(gaussian), {"sigma": [0.4, 0.7, 1.0, 1.5, 2.5]}),
+        (JInvariantWrapper(tv), {"weight": [0.02, 0.05, 0.1, 0.2, 0.4]}),
+        (JInvariantWrapper(nl_means), {"h": [0.03, 0.08, 0.2]}),
+    ]:
+        search = SelfSupervisedSearchCV(wrapper, grid, n_splits=None).fit(noisy)
+        truth = [
+            -clone(wrapper).set_params(**p).fit(noisy).score(noisy, clean)
+            for p in ParameterGrid(grid)
+        ]
+        assert search.best_index_ == np.argmin(truth)
+        gap = -search.cv_results_["mean_test_score"] - truth
+        assert_allclose(gap, np.mean((noisy - clean) ** 2), rtol=0.05)
+
+
+def test_the_scores_are_those_of_the_wrapper(noisy):
+    for wrapper, grid in [
+        (JInvariantWrapper(median), {"radius": [1, 2]}),
+        (JInvariantWrapper(tv), {"weight": [0.1, 0.2]}),
+    ]:
+        search = SelfSupervisedSearchCV(wrapper, grid, n_splits=None).fit(noisy)
+        expected = [
+            clone(wrapper).set_params(**p).fit(noisy).score(noisy) for p in ParameterGrid(grid)
+        ]
+        assert_allclose(search.cv_results_["mean_test_score"], expected, rtol=1e-12)
+        assert search.n_splits_ == 16
+        assert search.score(noisy) == pytest.approx(search.best_score_)
+        assert_array_equal(search.transform(noisy), search.best_estimator_.transform(noisy))
+        assert_array_equal(search.predict(noisy), search.transform(noisy))
+
+
+def test_cv_results_are_a_table(noisy):
+    grid = [{"denoiser": [median], "radius": [1, 2]}, {"denoiser": [tv], "weight": [0.1]}]
+    search = SelfSupervisedSearchCV(JInvariantWrapper(median), grid).fit(noisy)
+    table = pd.DataFrame(search.cv_results_)
+    assert search.n_splits_ == 4  # one candidate needs masks, and all are scored alike
+    splits = table[[f"split{j}_test_score" for j in range(4)]]
+    assert_allclose(table["mean_test_score"], splits.mean(axis=1), rtol=1e-12)
+    assert_allclose(table["std_test_score"], splits.std(axis=1, ddof=0), rtol=1e-9)
+    assert table["params"].tolist() == list(ParameterGrid(grid))
+    radius = search.cv_results_["param_radius"]
+    assert radius.dtype == int
+    assert radius.mask.tolist() == [False, False, True]
+    assert search.cv_results_["param_denoiser"].tolist() == [median, median, tv]
+    assert sorted(table["rank_test_score"]) == [1, 2, 3]
+    assert (table[["mean_fit_time", "mean_score_time"]] >= 0).all(axis=None)
+    like = GridSearchCV(JInvariantWrapper(median), grid, cv=WholeArray()).fit(noisy)
+    assert {k for k in like.cv_results_ if "split" not in k} <= set(table.columns)
+    for name, column in like.cv_results_.items():
+        if name.startswith("param_"):
+            assert column.dtype == search.cv_results_[name].dtype
+            assert column.mask.tolist() == search.cv_results_[name].mask.tolist()
+
+
+def test_candidates_of_the_same_partition_see_the_same_hidden_entries(noisy):
+    """The exact form of a linear filter and its masked form are scored on the same sets."""
+    grid = {"denoiser": [median], "radius": [2], "method": ["exact", "mask"]}
+    search = SelfSupervisedSearchCV(JInvariantWrapper(median), grid, n_splits=3).fit(noisy)
+    splits = np.array([search.cv_results_[f"split{j}_test_score"] for j in range(3)])
+    assert np.corrcoef(splits.T)[0, 1] > 0.9
+    one = JInvariantWrapper(median, radius=2).fit_transform(noisy)
+    first = -np.mean((one - noisy)[::4, ::4] ** 2)
+    assert splits[0, 0] == pytest.approx(first)
+
+
+def test_the_mean_counts_entries_and_not_sets(rng):
+    X = rng.normal(size=(9, 9))  # the 16 grids hold 9, 6 or 4 entries
+    X[:, 0] = np.nan
+    wrapper = JInvariantWrapper(gaussian)
+    search = SelfSupervisedSearchCV(wrapper, {"sigma": [1.0]}).fit(X)
+    assert search.best_score_ == pytest.approx(wrapper.fit(X).score(X))
+
+
+def test_fewer_splits_are_spread_over_the_partition(noisy):
+    seen = []
+
+    def spy(X):
+        seen.append(X)
+        return X
+
+    SelfSupervisedSearchCV(JInvariantWrapper(spy), {"fill": ["zero"]}, n_splits=4, refit=False).fit(
+        np.ones((8, 8))
+    )
+    hidden = [tuple(np.argwhere(X == 0)[0]) for X in seen]
+    assert hidden == [(0, 0), (1, 1), (2, 2), (3, 3)]
+
+
+def test_the_fill_and_the_partition_can_be_searched(noisy):
+    grid = {"partition": [GridPartition(2), GridPartition(4)], "fill": ["mean", "random"]}
+    search = SelfSupervisedSearchCV(JInvariantWrapper(tv, weight=0.1), grid, n_splits=None)
+    search.fit(noisy)
+    assert search.best_params_ == {"partition": GridPartition(4), "fill": "mean"}
+    assert search.n_splits_ == 16
+    coarse = [p["partition"] == GridPartition(2) for p in search.cv_results_["params"]]
+    assert np.isnan(search.cv_results_["split15_test_score"][coarse]).all()
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+
+
+def test_views_are_made_once_for_all_candidates(noisy):
+    calls = []
+
+    def fill(X, hidden):
+        calls.append(1)
+        return np.nanmean(X)
+
+    grid = {"weight": [0.05, 0.1, 0.2]}
+    search = SelfSupervisedSearchCV(JInvariantWrapper(tv, fill=fill), grid, refit=False)
+    search.fit(noisy)
+    assert len(calls) == search.n_splits_ == 4
+
+
+# Pipelines -----------------------------------------------------------------------------
+
+
+def test_inside_a_pipeline(noisy):
+    pipeline = Pipeline(
+        [("scale", FunctionTransformer(lambda X: 255 * X)), ("denoise", JInvariantWrapper(median))]
+    )
+    grid = {"denoise__radius": range(1, 5)}
+    search = SelfSupervisedSearchCV(pipeline, grid).fit(noisy)
+    alone = SelfSupervisedSearchCV(JInvariantWrapper(median), {"radius": range(1, 5)}).fit(noisy)
+    assert_allclose(
+        search.cv_results_["mean_test_score"], 255**2 * alone.cv_results_["mean_test_score"]
+    )
+    assert search.best_params_ == {"denoise__radius": alone.best_params_["radius"]}
+    assert_allclose(search.transform(noisy), 255 * alone.transform(noisy))
+
+
+def test_the_steps_before_are_fitted_once_for_those_that_agree_on_them(noisy):
+    fits = []
+
+    def scale(X, by=1.0):
+        fits.append(by)
+        return by * X
+
+    pipeline = Pipeline(
+        [("scale", FunctionTransformer(scale)), ("denoise", JInvariantWrapper(median))]
+    )
+    grid = {"scale__kw_args": [{"by": 1.0}, {"by": 2.0}], "denoise__radius": [1, 2]}
+    search = SelfSupervisedSearchCV(pipeline, grid, refit=False).fit(noisy)
+    assert fits == [1.0, 2.0]
+    mean = search.cv_results_["mean_test_score"].reshape(2, 2)
+    assert_allclose(4 * mean[:, 0], mean[:, 1])
+
+
+def test_around_a_pipeline_and_within_one(rng):
+    X = rng.normal(size=(80, 3)) @ rng.normal(size=(3, 40)) + 0.3 * rng.normal(size=(80, 40))
+    whole = Pipeline([("scale", StandardScaler()), ("pca", PCA())])
+    grid = {"denoiser__pca__n_components": [1, 2, 3, 4, 6, 20]}
+    search = SelfSupervisedSearchCV(JInvariantWrapper(whole), grid)
+    outer = Pipeline([("identity", FunctionTransformer()), ("search", search)]).fit(X)
+    assert outer.named_steps["search"].best_params_ == {"denoiser__pca__n_components": 3}
+    assert outer.transform(X).shape == X.shape
+
+
+# Losses --------------------------------------------------------------------------------
+
+
+def test_losses(rng):
+    target, prediction = rng.poisson(5.0, size=50).astype(float), rng.uniform(1, 9, size=50)
+    from sklearn.metrics import mean_absolute_error, mean_poisson_deviance, mean_squared_error
+
+    for ours, theirs in [
+        (squared_error, mean_squared_error),
+        (absolute_error, mean_absolute_error),
+        (poisson_deviance, mean_poisson_deviance),
+    ]:
+        assert np.mean(ours(target, prediction)) == pytest.approx(theirs(target, prediction))
+
+
+@pytest.mark.parametrize(
+    ("scoring", "loss"),
+    [
+        ("neg_mean_squared_error", squared_error),
+        ("neg_mean_absolute_error", absolute_error),
+        (lambda t, p: np.abs(t - p) ** 3, lambda t, p: np.abs(t - p) ** 3),
+    ],
+    ids=["squared", "absolute", "callable"],
+)
+def test_scoring(scoring, loss, noisy):
+    search = SelfSupervisedSearchCV(JInvariantWrapper(median), {"radius": [1, 2]}, scoring=scoring)
+    search.fit(noisy)
+    expected = [-np.mean(loss(noisy, median.exact(noisy, radius=r))) for r in (1, 2)]
+    assert_allclose(search.cv_results_["mean_test_score"], expected)
+
+
+def test_the_deviance_of_counts_fails_candidates_that_predict_none(rng):
+    X = rng.poisson(2.0, size=(32, 32))
+    grid = [{"denoiser": [gaussian], "sigma": [1.0, 2.0]}, {"denoiser": [lambda X: X - 99]}]
+    search = SelfSupervisedSearchCV(
+        JInvariantWrapper(gaussian), grid, scoring="neg_mean_poisson_deviance"
+    )
+    with pytest.warns(FitFailedWarning, match="loss of split 0 is inf"):
+        search.fit(X)
+    assert search.best_params_["sigma"] == 2.0
+
+
+# Failures ------------------------------------------------------------------------------
+
+
+def _fails(X, *, how="raise"):
+    if how == "raise":
+        raise RuntimeError("out of luck")
+    return {"nan": X * np.nan, "inf": X + np.inf, "shape": X[1:], "fine": gaussian(X)}[how]
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+@pytest.mark.parametrize("error_score", [np.nan, 0.0])
+@pytest.mark.parametrize(
+    ("how", "reason"),
+    [
+        ("raise", "RuntimeError: out of luck"),
+        ("nan", "returned NaN or an infinity for 16384 of 16384"),
+        ("inf", "returned NaN or an infinity"),
+        ("shape", "must keep the shape"),
+    ],
+)
+def test_a_candidate_that_fails_is_ranked_last_and_named(how, reason, error_score, n_jobs, noisy):
+    search = SelfSupervisedSearchCV(
+        JInvariantWrapper(_fails), {"how": [how, "fine"]}, error_score=error_score, n_jobs=n_jobs
+    )
+    with pytest.warns(FitFailedWarning, match=reason) as caught:
+        search.fit(noisy)
+    assert len(caught) == 1
+    assert f"{{'how': '{how}'}}" in str(caught[0].message)
+    assert search.best_params_ == {"how": "fine"}
+    assert search.cv_results_["rank_test_score"].tolist() == [2, 1]
+    assert_array_equal(search.cv_results_["mean_test_score"][0], error_score)
+    assert_array_equal(search.cv_results_["split3_test_score"][0], error_score)
+
+
+def test_a_partition_that_does_not_fit_fails_its_candidate(noisy):
+    grid = {"partition": [GridPartition(1000), GridPartition(4)]}
+    search = SelfSupervisedSearchCV(JInvariantWrapper(median), grid)
+    with pytest.warns(FitFailedWarning, match="stride=1000"):
+        search.fit(noisy)
+    assert search.best_params_ == {"partition": GridPartition(4)}
+
+
+def test_errors_are_raised_where_asked(noisy):
+    search = SelfSupervisedSearchCV(
+        JInvariantWrapper(_fails), {"how": ["raise", "fine"]}, error_score="raise"
+    )
+    with pytest.raises(RuntimeError, match="out of luck"):
+        search.fit(noisy)
+    grid = {"partition": [GridPartition(1000)]}
+    search = SelfSupervisedSearchCV(JInvariantWrapper(median), grid, error_score="raise")
+    with pytest.raises(ValueError, match="stride=1000"):
+        search.fit(noisy)
+
+
+def test_if_all_fail_the_first_traceback_is_shown(noisy):
+    search = SelfSupervisedSearchCV(JInvariantWrapper(_fails), {"how": ["raise", "nan"]})
+    with pytest.raises(ValueError, match=r"(?s)All 2 candidates failed.*Traceback.*out of luck"):
+        search.fit(noisy)
+    with pytest.raises(NotFittedError):
+        search.transform(noisy)
+    assert not [name for name in vars(search) if name.endswith("_")]
+
+
+@pytest.mark.parametrize(
+    ("search", "error", "message"),
+    [
+        (SelfSupervisedSearchCV(JInvariantWrapper(median), {}), None, None),
+        (SelfSupervisedSearchCV(JInvariantWrapper(median), []), ValueError, "grid is empty"),
+        (
+            SelfSupervisedSearchCV(JInvariantWrapper(median), {"radius": []}),
+            ValueError,
+            "non-empty",
+        ),
+        (
+            SelfSupervisedSearchCV(JInvariantWrapper(median), {"sigma": [1]}),
+            ValueError,
+            "'sigma'.*it has mode, radius",
+        ),
+        (SelfSupervisedSearchCV(median, {"radius": [1]}), TypeError, "JInvariantWrapper"),
+        (SelfSupervisedSearchCV(PCA(), {"n_components": [1]}), TypeError, "JInvariantWrapper"),
+        (SelfSupervisedSearchCV(3, {}), ValueError, "'estimator' parameter"),
+        (
+            SelfSupervisedSearchCV(JInvariantWrapper(median), {}, n_splits=0),
+            ValueError,
+            "'n_splits' parameter",
+        ),
+        (
+            SelfSupervisedSearchCV(JInvariantWrapper(median), {}, scoring="accuracy"),
+            ValueError,
+            "scoring='accuracy' must be",
+        ),
+        (
+            SelfSupervisedSearchCV(JInvariantWrapper(median), {}, refit=lambda results: 7),
+            ValueError,
+            "returned 7",
+        ),
+    ],
+)
+def test_a_bad_parameter_is_named(search, error, message, noisy):
+    if error is None:
+        assert search.fit(noisy).best_params_ == {}
+        return
+    with pytest.raises(error, match=message):
+        search.fit(noisy)
+
+
+def test_scored_entries_must_exist():
+    X = np.full((8, 8), np.nan)
+    X[1, :] = np.arange(8)
+    search = SelfSupervisedSearchCV(JInvariantWrapper(tv), {"weight": [0.1]}, n_splits=1)
+    with pytest.raises(ValueError, match="n_splits=1: none of the entries"):
+        search.fit(X)
+
+
+def test_a_loss_that_is_not_one_for_each_entry_says_so(noisy):
+    search = SelfSupervisedSearchCV(
+        JInvariantWrapper(median), {"radius": [1]}, scoring=lambda t, p: np.mean((t - p) ** 2)
+    )
+    with pytest.raises(ValueError, match="must return one loss for each entry"):
+        search.fit(noisy)
+
+
+# The contract --------------------------------------------------------------------------
+
+
+def test_ties_are_broken_by_order(noisy):
+    grid = {"radius": [2, 3], "mode": ["nearest"], "noise_variance": [1.0, 2.0]}
+    search = SelfSupervisedSearchCV(JInvariantWrapper(median), grid).fit(noisy)
+    ranks = search.cv_results_["rank_test_score"]
+    assert sorted(ranks) == [1, 1, 3, 3]
+    assert search.best_index_ == list(ranks).index(1)
+
+
+@pytest.mark.parametrize("backend", ["loky", "threading", "multiprocessing"])
+def test_any_backend_gives_the_same_result_bit_for_bit(backend, noisy):
+    sigma = 1.5
+    grid = [
+        {"denoiser": [lambda X, k: k * gaussian(X, sigma=sigma)], "k": [0.9, 1.0]},
+        {"denoiser": [partial(tv, weight=0.1), median]},
+    ]
+    wrapper = JInvariantWrapper(median)
+    one = SelfSupervisedSearchCV(wrapper, grid).fit(noisy)
+    with joblib.parallel_backend(backend):
+        many = SelfSupervisedSearchCV(wrapper, grid, n_jobs=2).fit(noisy)
+    for name, column in one.cv_results_.items():
+        if "score" in name and "time" not in name:
+            assert_array_equal(column, many.cv_results_[name])
+    assert many.best_index_ == one.best_index_
+
+
+def test_refit(noisy):
+    grid = {"radius": [1, 2, 3]}
+    search = SelfSupervisedSearchCV(JInvariantWrapper(median), grid, refit=False).fit(noisy)
+    assert not hasattr(search, "transform")
+    assert not hasattr(search, "best_estimator_")
+    assert search.best_params_ == {"radius": 2}
+    with pytest.raises(AttributeError):
+        search.predict(noisy)
+    worst = SelfSupervisedSearchCV(
+        JInvariantWrapper(median), grid, refit=lambda r: int(np.argmax(r["rank_test_score"]))
+    ).fit(noisy)
+    assert worst.best_params_ == {"radius": 1}
+    assert worst.best_score_ == min(worst.cv_results_["mean_test_score"])
+
+
+def test_cloning_and_pickling(noisy):
+    search = SelfSupervisedSearchCV(JInvariantWrapper(median), {"radius": [1, 2]}).fit(noisy)
+    assert not hasattr(clone(search), "best_params_")
+    data = pickle.dumps(search)
+    assert len(data) < noisy.nbytes / 4
+    again = pickle.loads(data)
+    assert again.best_params_ == search.best_params_
+    assert_array_equal(again.transform(noisy), search.transform(noisy))
+
+
+def test_integers_and_channels(clean):
+    rng = np.random.default_rng(1)
+    colour = np.clip(np.stack([clean] * 3, -1) * 255 + 25 * rng.normal(size=(128, 128, 3)), 0, 255)
+    X = colour.astype(np.uint8)
+    wrapper = JInvariantWrapper(uniform, channel_axis=-1)
+    search = SelfSupervisedSearchCV(wrapper, {"radius": [1, 2, 4]}).fit(X)
+    assert search.best_params_ == {"radius": 1}
+    assert 100 < search.transform(X).max() < 255
+    assert X.dtype == np.uint8
+
+
+def test_the_choice_does_not_depend_on_the_output(noisy):
+    for output in ("invariant", "plain", "blend"):
+        wrapper = JInvariantWrapper(tv, output=output)
+        search = SelfSupervisedSearchCV(wrapper, {"weight": [0.02, 0.1, 0.5]}).fit(noisy)
+        assert search.best_params_ == {"weight": 0.1}
+
+
+def test_verbose_says_what_it_does(noisy, capsys):
+    SelfSupervisedSearchCV(JInvariantWrapper(median), {"radius": [1, 2]}, verbose=1).fit(noisy)
+    assert "Evaluating 2 candidates" in capsys.readouterr().out
