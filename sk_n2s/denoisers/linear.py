@@ -151,9 +151,9 @@ def gaussian(X, *, sigma=1.0, truncate=4.0, mode="reflect"):
     >>> import numpy as np
     >>> from sk_n2s.denoisers import gaussian
     >>> gaussian(np.array([0.0, 0.0, 8.0, 0.0, 0.0]), sigma=0.5).round(2)
-    array([0.  , 0.86, 6.29, 0.86, 0.  ])
+    array([0.  , 0.85, 6.29, 0.85, 0.  ])
     >>> gaussian.exact(np.array([0.0, 0.0, 8.0, 0.0, 0.0]), sigma=0.5).round(2)
-    array([0.  , 4.  , 0.  , 4.  , 0.  ])
+    array([0.02, 3.99, 0.  , 3.99, 0.02])
     """
     sigmas = _check_sigma(sigma, truncate, np.ndim(X))
     return ndimage.gaussian_filter(X, sigmas, mode=check_mode(mode), truncate=truncate)

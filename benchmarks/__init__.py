@@ -1,0 +1,1 @@
+"""Benchmarks: ``python -m benchmarks.NAME [--data DIR] [--full]`` prints one table each."""
