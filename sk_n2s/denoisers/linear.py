@@ -40,7 +40,7 @@ def _leave_one_out(X, smooth: Callable, kernels, mode: str):
     for axis, kernel in enumerate(kernels):
         weight = _own_weight(kernel, X.shape[axis], mode)
         own = own * along(weight, axis, X.ndim)
-    own = own.astype(X.dtype)
+    own = own.astype(X.dtype, copy=False)
     missing = np.isnan(X)
     if missing.any():
         seen = (~missing).astype(X.dtype)
@@ -48,8 +48,13 @@ def _leave_one_out(X, smooth: Callable, kernels, mode: str):
         rest = smooth(seen) - own * seen
     else:
         rest = 1 - own
-    others = smooth(X) - own * X
-    return np.divide(others, rest, out=np.full_like(X, np.nan), where=rest > _least(X.dtype))
+    others = smooth(X)
+    others -= np.multiply(own, X, out=own)
+    alone = rest <= _least(X.dtype)
+    if alone.any():
+        others[alone], rest[alone] = np.nan, 1
+    others /= rest
+    return others
 
 
 def _least(dtype) -> float:
