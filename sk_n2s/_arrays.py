@@ -62,13 +62,10 @@ def as_float_array(X, *, name: str = "X") -> np.ndarray:
             f"{name} is empty: found array with 0 {what} (shape={X.shape}) while a minimum of 1 is "
             "required."
         )
-    if X.dtype.kind == "f" and X.dtype.itemsize <= 4:
-        dtype = np.float32
-    else:
-        dtype = np.float64
-    X = X.astype(dtype, copy=False)
+    single = X.dtype.kind == "f" and X.dtype.itemsize <= 4
+    X = X.astype(np.float32 if single else np.float64, copy=False)
     if mask is not np.ma.nomask:
-        X = np.where(mask, dtype(np.nan), X)
+        X = np.where(mask, X.dtype.type(np.nan), X)
     check_array(X, ensure_2d=False, allow_nd=True, ensure_all_finite="allow-nan", input_name=name)
     if np.isnan(X).all():
         raise ValueError(f"{name} holds nothing but NaN: there is no entry to learn from.")
@@ -97,7 +94,8 @@ def check_axis(axis, ndim: int, *, name: str) -> int:
     ValueError
         If there is no such axis.
     """
-    if not isinstance(axis, Integral) or isinstance(axis, bool) or not -ndim <= axis < ndim:
+    whole = isinstance(axis, Integral) and not isinstance(axis, bool)
+    if not whole or int(axis) not in range(-ndim, ndim):
         raise ValueError(
             f"{name}={axis!r} is not an axis of an array with {ndim} axes: give an integer "
             f"from {-ndim} to {ndim - 1}."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .denoisers import gaussian
+from .denoisers.linear import gaussian_exact
 from .losses import squared_error
 
 __all__ = ["blend"]
@@ -43,7 +43,7 @@ def blend(X, invariant, noise_variance, axes: tuple[int, ...]) -> np.ndarray:
     residuals = np.moveaxis(squared_error(X, invariant), others, front)
     local = np.empty_like(residuals)
     for place in np.ndindex(residuals.shape[: len(others)]):
-        local[place] = gaussian.exact(residuals[place], sigma=_SIGMA)
+        local[place] = gaussian_exact(residuals[place], sigma=_SIGMA)
     variance = np.asarray(noise_variance, dtype=X.dtype)
     excess = np.maximum(np.nan_to_num(np.moveaxis(local, front, others)) - variance, 0)
     total = variance + excess

@@ -58,7 +58,7 @@ def _refit_done(search) -> bool:
     return True
 
 
-class BaseSelfSupervisedSearch(
+class BaseSelfSupervisedSearch(  # type: ignore[call-arg]
     MetaEstimatorMixin, TransformerMixin, BaseEstimator, ABC, auto_wrap_output_keys=None
 ):
     """Base class of the searches: a subclass says which candidates are evaluated.
@@ -145,7 +145,7 @@ class BaseSelfSupervisedSearch(
         self._run_search(evaluate)
         warn_of_failures(candidates, answers, self.error_score)
         index = self.refit(results) if callable(self.refit) else best_index(results)
-        if not isinstance(index, Integral) or not 0 <= index < len(candidates):
+        if not isinstance(index, Integral) or int(index) not in range(len(candidates)):
             raise ValueError(
                 f"refit={self.refit!r} returned {index!r}, which is not the index of one of the "
                 f"{len(candidates)} candidates."

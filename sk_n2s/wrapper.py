@@ -235,6 +235,7 @@ class JInvariantWrapper(TransformerMixin, DenoiserParameters):
         if not view.exact:
             return self._answer(self.denoiser, view.input)[view.where]
         form = get_exact_form(self.denoiser)
+        assert form is not None  # view_plan saw to it
         answer = self._answer(form, view.input, allow_nan=form.handles_missing)
         return _fill_gaps(answer, view.input, name_of(self.denoiser))[view.where]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from .._arrays import per_axis
@@ -9,7 +11,12 @@ from .._arrays import per_axis
 __all__ = ["border_index", "check_mode", "check_radius"]
 
 #: SciPy's names of the border modes that repeat entries of the array, and NumPy's for them.
-_MODES = {"reflect": "symmetric", "nearest": "edge", "mirror": "reflect", "wrap": "wrap"}
+_MODES: dict[str, Any] = {
+    "reflect": "symmetric",
+    "nearest": "edge",
+    "mirror": "reflect",
+    "wrap": "wrap",
+}
 
 
 def check_mode(mode: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numbers import Real
+
 import numpy as np
 
 from ..noise import estimate_noise
@@ -32,9 +34,10 @@ def noise_relative(value, factor: float, X, channel_axis, *, name: str) -> float
     """
     if value is None:
         return factor * estimate_noise(X, channel_axis=channel_axis)
-    if not (np.isscalar(value) and np.isfinite(value) and value >= 0):
+    strength = float(value) if isinstance(value, Real) else np.nan
+    if not (np.isfinite(strength) and strength >= 0):
         raise ValueError(
             f"{name}={value!r} must be None or a finite number that is not negative, in the unit "
             "of the data."
         )
-    return float(value)
+    return strength

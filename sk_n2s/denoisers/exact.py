@@ -11,8 +11,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any, Protocol
 
-__all__ = ["exact_form_of", "get_exact_form"]
+__all__ = ["ExactForm", "exact_form_of", "get_exact_form"]
+
+
+class ExactForm(Protocol):
+    """An exact J-invariant form.
+
+    Attributes
+    ----------
+    handles_missing : bool
+        Whether it leaves NaN entries out of account.
+    """
+
+    handles_missing: bool
+
+    def __call__(self, X, **params) -> Any:
+        """Return the prediction of each entry of `X` from the others."""
 
 
 def exact_form_of(denoiser: Callable, *, missing: bool = False) -> Callable[[Callable], Callable]:
@@ -58,7 +74,7 @@ def exact_form_of(denoiser: Callable, *, missing: bool = False) -> Callable[[Cal
     return register
 
 
-def get_exact_form(denoiser) -> Callable | None:
+def get_exact_form(denoiser) -> ExactForm | None:
     """Return the exact form of `denoiser`, or None where it has none.
 
     Parameters
@@ -75,8 +91,8 @@ def get_exact_form(denoiser) -> Callable | None:
         form = get_exact_form(denoiser.func)
         if form is None or denoiser.args:
             return None
-        bound = partial(form, **denoiser.keywords)
-        bound.handles_missing = form.handles_missing  # type: ignore[attr-defined]
+        bound: Any = partial(form, **denoiser.keywords)
+        bound.handles_missing = form.handles_missing
         return bound
     form = getattr(denoiser, "exact", None)
     return form if callable(form) and hasattr(form, "handles_missing") else None
