@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from sklearn.base import clone
 from sklearn.utils import check_random_state
 
 from ._arrays import as_float_array
+from .partitions import Partition
 
 __all__ = ["check_j_invariance"]
+
+
+@dataclass(frozen=True)
+class _Drawn(Partition):
+    """The sets of a partition that may draw others at its next call."""
+
+    origin: Partition
+    sets: tuple
+
+    def get_n_splits(self, X, axes=None):
+        return len(self.sets)
+
+    def split(self, X, axes=None):
+        yield from self.sets
+
+    def stand_in(self, X, hidden):
+        return self.origin.stand_in(X, hidden)
 
 
 def check_j_invariance(estimator, X, random_state=None, *, n_sets=4):
@@ -54,12 +74,16 @@ def check_j_invariance(estimator, X, random_state=None, *, n_sets=4):
     if plan.exact:
         sets = [(entry, entry) for entry in _single_entries(X.shape, 4 * n_sets, rng)]
     else:
-        sets = list(plan.partition.split(X, plan.axes))
-        sets = [sets[i] for i in rng.permutation(len(sets))[:n_sets]]
+        drawn = _Drawn(plan.partition, tuple(plan.partition.split(X, plan.axes)))
+        blind.set_params(partition=drawn)
+        sets = [drawn.sets[i] for i in rng.permutation(len(drawn.sets))[:n_sets]]
     before = blind.fit_transform(X)
-    spread = 1.0 + float(np.nanmax(np.abs(X)))
-    allowed = 1e4 * float(np.finfo(X.dtype).eps) * spread
-    for hidden, scored in sets:
+    largest = float(np.nanmax(np.abs(X))) or 1.0
+    # Large changes show what is linear in an entry, small ones what an outlier would hide.
+    spreads = largest, float(np.nanstd(X)) or 1.0
+    for k, (hidden, scored) in enumerate(sets):
+        spread = spreads[k % 2]
+        allowed = 1e4 * float(np.finfo(X.dtype).eps) * (largest + spread)
         changed = X.copy()
         changed[hidden] += rng.normal(scale=spread, size=X[hidden].shape).astype(X.dtype)
         moved = np.max(np.abs(blind.fit_transform(changed)[scored] - before[scored]), initial=0)

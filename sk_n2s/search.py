@@ -8,13 +8,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from functools import partial
 from numbers import Integral, Real
-from typing import Any
 
 import numpy as np
 from joblib import wrap_non_picklable_objects
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, TransformerMixin, clone
 from sklearn.model_selection import ParameterGrid
-from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
@@ -23,30 +21,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._arrays import as_float_array
 from ._evaluation import Answer, answer, best_index, tabulate, warn_of_failures
+from ._grouping import Group, Grouping, NotWrapped
 from .losses import check_scoring
-from .views import ViewPlan
 
 __all__ = ["BaseSelfSupervisedSearch", "SelfSupervisedSearchCV"]
 
 #: How many sets a candidate that needs masks is scored on, unless the user says otherwise.
 _AUTO_SPLITS = 4
-
-
-class _Group:
-    """Candidates that share their views."""
-
-    def __init__(self, plan: ViewPlan, X: np.ndarray):
-        self.plan = plan
-        self.X = X
-        self.members: list[tuple[int, Any]] = []
-
-    def serves(self, plan: ViewPlan, X: np.ndarray) -> bool:
-        if self.X is not X:
-            return False
-        try:
-            return bool(self.plan == plan)
-        except ValueError:  # plans with arrays, which do not compare to one truth
-            return False
 
 
 def _refit_done(search) -> bool:
@@ -155,7 +136,7 @@ class BaseSelfSupervisedSearch(  # type: ignore[call-arg]
                 f"n_splits={self.n_splits!r}: none of the entries that were scored holds a "
                 "measurement, only NaN. Set n_splits=None to score all."
             )
-        best = None
+        best, refit_time = None, 0.0
         if self.refit:
             best = clone(clone(self.estimator).set_params(**clone(candidates[index], safe=False)))
             start = time.perf_counter()
@@ -186,60 +167,28 @@ class BaseSelfSupervisedSearch(  # type: ignore[call-arg]
     def _evaluate(self, X, candidates: list[dict], loss) -> list[list[Answer]]:
         """Return the answers of each candidate to its views."""
         answers: list[list[Answer]] = [[] for _ in candidates]
-        groups: list[_Group] = []
-        heads: list[tuple[dict, np.ndarray]] = []
+        grouping = Grouping(X)
         for i, params in enumerate(candidates):
             estimator = clone(self.estimator).set_params(**clone(params, safe=False))
-            start = time.perf_counter()
             try:
-                estimator, data = self._behind_head(estimator, params, X, heads)
-                plan = estimator.view_plan(data)
-            except _NotWrapped:
+                grouping.add(i, estimator, params)
+            except NotWrapped:
                 raise self._not_wrapped() from None
             except Exception as error:
                 if self.error_score == "raise":
                     raise
-                reason = f"{type(error).__name__}: {error}"
-                spent = time.perf_counter() - start
-                answers[i].append(Answer(i, {}, spent, 0.0, (reason, traceback.format_exc())))
-                continue
-            group = next((g for g in groups if g.serves(plan, data)), None)
-            if group is None:
-                group = _Group(plan, data)
-                groups.append(group)
-            group.members.append((i, estimator))
+                failure = f"{type(error).__name__}: {error}", traceback.format_exc()
+                answers[i].append(Answer(i, {}, 0.0, 0.0, failure))
         if self.verbose:
             print(f"Evaluating {len(candidates)} candidates on the noisy data alone")
         parallel = Parallel(
             n_jobs=self.n_jobs, verbose=self.verbose, pre_dispatch=self.pre_dispatch
         )
-        for found in parallel(self._calls(groups, loss)):
+        for found in parallel(self._calls(grouping.groups, loss)):
             answers[found.candidate].append(found)
         return answers
 
-    def _behind_head(self, estimator, params: dict, X, heads) -> tuple[Any, np.ndarray]:
-        """Return the estimator that makes views, and the data that it sees.
-
-        The steps of a pipeline before it are fitted to the data once for all candidates
-        that agree on them.
-        """
-        own = ""
-        while isinstance(estimator, Pipeline):
-            head, (name, last) = estimator[:-1], estimator.steps[-1]
-            own += name
-            settings = {
-                k: v for k, v in params.items() if k != own and not k.startswith(f"{own}__")
-            }
-            known = next((data for s, data in heads if _same(s, settings)), None)
-            if known is None:
-                known = as_float_array(head.fit_transform(X.copy())) if len(head) else X
-                heads.append((settings, known))
-            estimator, X, own = last, known, f"{own}__"
-        if not hasattr(estimator, "view_plan"):
-            raise _NotWrapped
-        return estimator, X
-
-    def _calls(self, groups: list[_Group], loss) -> Iterator:
+    def _calls(self, groups: list[Group], loss) -> Iterator:
         """Yield the tasks of joblib; a view is made once, when its first task is due."""
         n_splits = self.n_splits
         if n_splits == "auto":
@@ -331,14 +280,6 @@ class BaseSelfSupervisedSearch(  # type: ignore[call-arg]
 
 def _call(ask, view):
     return ask(view)
-
-
-class _NotWrapped(Exception):
-    """The estimator does not make views."""
-
-
-def _same(a: dict, b: dict) -> bool:
-    return a.keys() == b.keys() and all(a[k] is b[k] or bool(np.all(a[k] == b[k])) for k in a)
 
 
 class SelfSupervisedSearchCV(BaseSelfSupervisedSearch):

@@ -285,17 +285,17 @@ class JInvariantWrapper(TransformerMixin, DenoiserParameters):
         array = as_float_array(X)
         plan = self.view_plan(array)
         if self.output == "blend":
-            self.noise_variance_ = check_noise_variance(
-                self.noise_variance,
-                array,
-                channel_axis=self.channel_axis,
-                batch_axis=self.batch_axis,
-            )
+            self.noise_variance_ = self._noise_variance(self.noise_variance, array)
         self.method_ = "exact" if plan.exact else "mask"
         self.n_axes_ = array.ndim
         if array.ndim == 2:
             validate_data(self, X, reset=True, skip_check_array=True)
         return self
+
+    def _noise_variance(self, value, X):
+        return check_noise_variance(
+            value, X, channel_axis=self.channel_axis, batch_axis=self.batch_axis
+        )
 
     def transform(self, X):
         """Denoise.
@@ -326,7 +326,9 @@ class JInvariantWrapper(TransformerMixin, DenoiserParameters):
             return self._answer(self.denoiser, self.view_plan(X).complete(X))
         result = self._invariant(X)
         if self.output == "blend":
-            return blend(X, result, self.noise_variance_, self._axes(X.ndim)[2])
+            check_is_fitted(self, "noise_variance_")
+            variance = self._noise_variance(self.noise_variance_, X)
+            return blend(X, result, variance, self._axes(X.ndim)[2])
         return result
 
     def predict(self, X):

@@ -35,7 +35,8 @@ FILLS = [
 ]
 #: Cheaper than the defaults, and no less able to leak.
 PARAMS = {
-    "bilateral": {"radius": 2},
+    "bilateral": {"radius": 1},
+    "wavelet": {"max_shifts": 0},
     "nl_means": {"patch_size": 3, "patch_distance": 2},
     "median": {"radius": 2},
     "uniform": {"radius": 2},
@@ -90,6 +91,20 @@ def test_channels_and_items_leak_nothing(rng):
     for denoiser in (tv, median):
         wrapper = JInvariantWrapper(denoiser, channel_axis=-1, batch_axis=0)
         check_j_invariance(wrapper, X, random_state=0, n_sets=3)
+
+
+def test_a_partition_that_draws_anew_at_each_call_is_no_leak(rng):
+    wrapper = JInvariantWrapper(tv, partition=RandomPartition(3))
+    check_j_invariance(wrapper, rng.normal(size=(10, 10)), random_state=0, n_sets=3)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("scale", [1e-9, 1.0, 1e9])
+@pytest.mark.parametrize("name", ["median", "uniform", "gaussian", "tv", "bilateral"])
+def test_no_scale_or_offset_raises_a_false_alarm(name, scale, dtype, rng):
+    for offset in (0, 1000):
+        X = (scale * (offset + rng.normal(size=(14, 15)))).astype(dtype)
+        check_j_invariance(JInvariantWrapper(DENOISERS[name]), X, random_state=0)
 
 
 class _Leaky(JInvariantWrapper):

@@ -89,7 +89,7 @@ def test_modules_import_only_from_floors_below():
         {"denoisers", "views"},
         {"_calling", "blending"},
         {"_parameters"},
-        {"wrapper", "invariance", "_evaluation"},
+        {"wrapper", "invariance", "_evaluation", "_grouping"},
         {"search"},
         {"plotting"},
         {"cli"},

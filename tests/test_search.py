@@ -165,6 +165,17 @@ def test_the_steps_before_are_fitted_once_for_those_that_agree_on_them(noisy):
     assert_allclose(4 * mean[:, 0], mean[:, 1])
 
 
+def test_a_pipeline_within_a_pipeline(noisy):
+    inner = Pipeline(
+        [("scale", FunctionTransformer(lambda X: 10 * X)), ("denoise", JInvariantWrapper(median))]
+    )
+    outer = Pipeline([("scale", FunctionTransformer(lambda X: 10 * X)), ("inner", inner)])
+    search = SelfSupervisedSearchCV(outer, {"inner__denoise__radius": [1, 2]}).fit(noisy)
+    alone = SelfSupervisedSearchCV(JInvariantWrapper(median), {"radius": [1, 2]}).fit(noisy)
+    assert search.best_score_ == pytest.approx(1e4 * alone.best_score_)
+    assert search.score(noisy) == pytest.approx(search.best_score_)
+
+
 def test_around_a_pipeline_and_within_one(rng):
     X = rng.normal(size=(80, 3)) @ rng.normal(size=(3, 40)) + 0.3 * rng.normal(size=(80, 40))
     whole = Pipeline([("scale", StandardScaler()), ("pca", PCA())])

@@ -438,6 +438,15 @@ def test_the_blend_follows_its_formula(noisy):
     assert_allclose(everywhere.fit_transform(noisy), expected)
 
 
+def test_a_blend_asked_for_after_fit_was_not_fitted(noisy):
+    wrapper = JInvariantWrapper(gaussian).fit(noisy).set_params(output="blend")
+    with pytest.raises(NotFittedError):
+        wrapper.transform(noisy)
+    each = JInvariantWrapper(gaussian, output="blend", noise_variance=np.ones(noisy.shape))
+    with pytest.raises(ValueError, match="noise_variance of shape"):
+        each.fit(noisy).transform(noisy[:50])
+
+
 def test_pickling_and_fitting_again(noisy):
     wrapper = JInvariantWrapper(median, radius=2, output="blend").fit(noisy)
     again = pickle.loads(pickle.dumps(wrapper))

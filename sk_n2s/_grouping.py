@@ -1,0 +1,119 @@
+"""Which candidates of a search share their views."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.pipeline import Pipeline
+
+from ._arrays import as_float_array
+from .views import ViewPlan
+
+__all__ = ["Group", "Grouping", "NotWrapped"]
+
+
+class NotWrapped(Exception):
+    """The estimator does not make views."""
+
+
+class Group:
+    """Candidates that see the same views.
+
+    Parameters
+    ----------
+    plan : ViewPlan
+        How the entries are hidden.
+    X : ndarray
+        The data that the candidates see.
+
+    Attributes
+    ----------
+    members : list of (int, estimator)
+        The candidates' numbers, and what answers for them.
+    """
+
+    def __init__(self, plan: ViewPlan, X: np.ndarray):
+        self.plan = plan
+        self.X = X
+        self.members: list[tuple[int, Any]] = []
+
+
+class Grouping:
+    """Candidates, sorted by the views that they see.
+
+    Parameters
+    ----------
+    X : ndarray
+        The noisy data.
+
+    Attributes
+    ----------
+    groups : list of Group
+        The groups, in the order of their first candidates.
+    """
+
+    def __init__(self, X: np.ndarray):
+        self.X = X
+        self.groups: list[Group] = []
+        self._heads: list[tuple[str, dict, np.ndarray]] = []
+
+    def add(self, number: int, estimator, params: dict) -> None:
+        """Add a candidate.
+
+        Parameters
+        ----------
+        number : int
+            Its number.
+        estimator : JInvariantWrapper or Pipeline
+            The estimator, with the candidate's parameters.
+        params : dict
+            Those parameters.
+
+        Raises
+        ------
+        NotWrapped
+            If the estimator does not make views.
+        """
+        estimator, X = self._behind_head(estimator, params)
+        plan = estimator.view_plan(X)
+        for group in self.groups:
+            if group.X is X and _equal(group.plan, plan):
+                break
+        else:
+            group = Group(plan, X)
+            self.groups.append(group)
+        group.members.append((number, estimator))
+
+    def _behind_head(self, estimator, params: dict) -> tuple[Any, np.ndarray]:
+        """Return what makes the views, and the data that it sees.
+
+        The steps of a pipeline before its last one are fitted to the data once for all
+        candidates that agree on them.
+        """
+        X, path = self.X, ""
+        while isinstance(estimator, Pipeline):
+            head, (name, last) = estimator[:-1], estimator.steps[-1]
+            path += name
+            inside = f"{path}__"
+            settings = {k: v for k, v in params.items() if k != path and not k.startswith(inside)}
+            fitted = (
+                data
+                for place, agreed, data in self._heads
+                if place == path and _equal(agreed, settings)
+            )
+            data = next(fitted, None)
+            if data is None:
+                data = as_float_array(head.fit_transform(X.copy())) if len(head) else X
+                self._heads.append((path, settings, data))
+            estimator, X, path = last, data, inside
+        if not hasattr(estimator, "view_plan"):
+            raise NotWrapped
+        return estimator, X
+
+
+def _equal(a, b) -> bool:
+    try:
+        return bool(a == b)
+    except ValueError:  # they hold arrays, whose comparison is an array
+        return False
