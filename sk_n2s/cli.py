@@ -16,6 +16,7 @@ import numpy as np
 
 from . import __version__
 from .denoisers import DENOISERS
+from .plotting import figure_formats, true_errors, write_curve
 from .search import SelfSupervisedSearchCV
 from .wrapper import JInvariantWrapper
 
@@ -66,40 +67,43 @@ def _read(path: Path) -> _Picture:
     return _Picture(array, array.dtype)
 
 
-def _encode(path: Path, array: np.ndarray, like: _Picture) -> tuple[Callable, str]:
-    """Return what writes the array to a binary file, and what was lost on the way."""
-    suffix = path.suffix.lower()
-    if suffix == ".npy":
-        return lambda file: np.save(file, array), ""
-    if suffix not in _IMAGES:
-        import tifffile
-
-        return lambda file: tifffile.imwrite(file, array), ""
-    from imageio.v3 import imwrite
-
+def _encoded(path: Path, array: np.ndarray, like: _Picture) -> tuple[np.ndarray, str]:
+    """Return the array as the file's format holds it, and what was lost on the way."""
+    if path.suffix.lower() not in _IMAGES:
+        return array, ""
     limits = np.iinfo(like.dtype)
     steps = np.rint(array / like.unit)
     clipped = np.count_nonzero((steps < limits.min) | (steps > limits.max))
     values = np.clip(steps, limits.min, limits.max).astype(like.dtype)
-    lost = f", rounded to {like.dtype}" + (f" ({clipped} values clipped)" if clipped else "")
-    return lambda file: imwrite(file, values, extension=suffix), lost
+    return values, f", rounded to {like.dtype}" + (
+        f" ({clipped} values clipped)" if clipped else ""
+    )
 
 
-def _write(path: Path, encode: Callable) -> None:
+def _save(path: str, array: np.ndarray) -> None:
+    if path.endswith(".npy"):
+        np.save(path, array)
+    else:
+        from skimage import io
+
+        io.imsave(path, array, check_contrast=False)
+
+
+def _write(path: Path, save: Callable[[str], None]) -> None:
     """Write a file whole or not at all."""
+    suffix = path.suffix.lower()
     try:
-        with tempfile.NamedTemporaryFile(
-            dir=path.parent, prefix=".", suffix=path.suffix, delete=False
-        ) as file:
-            try:
-                encode(file)
-                umask = os.umask(0)
-                os.umask(umask)
-                os.chmod(file.name, 0o666 & ~umask)  # as for any new file, not as for a private one
-                os.replace(file.name, path)
-            except BaseException:
-                os.unlink(file.name)
-                raise
+        handle, partial = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=suffix)
+        os.close(handle)
+        try:
+            save(partial)
+            umask = os.umask(0)
+            os.umask(umask)
+            os.chmod(partial, 0o666 & ~umask)  # as for any new file, not as for a private one
+            os.replace(partial, path)
+        except BaseException:
+            os.unlink(partial)
+            raise
     except OSError as error:
         raise _Refusal(f"{path}: cannot be written ({error.strerror or error})") from None
 
@@ -209,7 +213,7 @@ def _calibrate(args: argparse.Namespace) -> None:
     if output.resolve() == figure.resolve():
         raise _Refusal(f"{output}: is both the output and the figure")
     _check_format(output, noisy)
-    pyplot = _pyplot(figure, required=args.figure is not None)
+    drawn = _can_draw(figure, required=args.figure is not None)
 
     channel_axis = args.channel_axis
     coloured = noisy.array.ndim == 3 and noisy.array.shape[-1] in (3, 4)
@@ -225,50 +229,36 @@ def _calibrate(args: argparse.Namespace) -> None:
     search = SelfSupervisedSearchCV(wrapper, grid, n_jobs=args.jobs).fit(noisy.array)
     denoised = search.transform(noisy.array)
 
-    errors = None
-    if clean is not None:
-        from .plotting import true_errors
-
-        errors = true_errors(search, clean)
+    errors = None if clean is None else true_errors(search, clean)
     print(_table(search, errors))
     print("chosen:", ", ".join(f"{k}={v}" for k, v in search.best_params_.items()))
     if errors is not None:
         gap = -search.best_score_ - errors["invariant"][search.best_index_]
         variance = np.mean(np.square(noisy.array - clean))
         print(f"loss - true error: {gap:.6g}; variance of the noise: {variance:.6g}")
-    encode, lost = _encode(output, denoised, noisy)
-    _write(output, encode)
+    encoded, lost = _encoded(output, denoised, noisy)
+    _write(output, lambda path: _save(path, encoded))
     print(f"wrote {output}{lost}")
-    if pyplot is None:
+    if drawn:
+        _write(figure, lambda path: write_curve(search, path, errors=errors))
+        print(f"wrote {figure}")
+    else:
         print("no figure: it needs matplotlib, pip install 'sk_n2s[plot]'")
-        return
-    from .plotting import SelfSupervisedCurveDisplay
-
-    display = SelfSupervisedCurveDisplay.from_search(search, errors=errors)
-    kind = figure.suffix.lstrip(".").lower()
-    _write(figure, lambda file: display.figure_.savefig(file, format=kind, dpi=150))
-    pyplot.close(display.figure_)
-    print(f"wrote {figure}")
 
 
-def _pyplot(figure: Path, required: bool):
-    """Return matplotlib.pyplot, drawing to files only, or None if it is not installed."""
+def _can_draw(figure: Path, required: bool) -> bool:
+    """Return whether figures can be written, and refuse a file that they cannot go to."""
     try:
-        import matplotlib
-    except ImportError:
+        formats = figure_formats()
+    except ImportError as error:
         if required:
-            raise _Refusal("--figure: needs matplotlib, pip install 'sk_n2s[plot]'") from None
-        return None
-    matplotlib.use("agg")
-    import matplotlib.pyplot as plt
-
-    formats = plt.figure().canvas.get_supported_filetypes()
-    plt.close()
-    if figure.suffix.lstrip(".").lower() not in formats:
+            raise _Refusal(f"--figure: {error}") from None
+        return False
+    if figure.suffix.lower() not in formats:
         raise _Refusal(
-            f"{figure}: unknown format {figure.suffix!r}, use one of {', '.join(sorted(formats))}"
+            f"{figure}: unknown format {figure.suffix!r}, use one of {', '.join(formats)}"
         )
-    return plt
+    return True
 
 
 def _parser() -> argparse.ArgumentParser:

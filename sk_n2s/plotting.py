@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+
 import numpy as np
 from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
@@ -9,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from ._arrays import as_float_array
 from .losses import check_scoring
 
-__all__ = ["SelfSupervisedCurveDisplay", "true_errors"]
+__all__ = ["SelfSupervisedCurveDisplay", "figure_formats", "true_errors", "write_curve"]
 
 
 class SelfSupervisedCurveDisplay:
@@ -129,14 +131,8 @@ class SelfSupervisedCurveDisplay:
         ImportError
             If matplotlib is not installed.
         """
-        try:
-            import matplotlib.pyplot as plt
-        except ImportError:
-            raise ImportError(
-                "Plots need matplotlib, which is not installed: pip install 'sk_n2s[plot]'."
-            ) from None
         if ax is None:
-            _, ax = plt.subplots(layout="constrained")
+            _, ax = _matplotlib("pyplot").subplots(layout="constrained")
         numeric = all(np.isscalar(v) and not isinstance(v, str) for v in self.labels)
         x = np.array(self.labels, dtype=float) if numeric else np.arange(len(self.labels))
         order = np.argsort(x, kind="stable")
@@ -163,6 +159,54 @@ class SelfSupervisedCurveDisplay:
         ax.legend(fontsize="small")
         self.ax_, self.figure_ = ax, ax.figure
         return self
+
+
+def figure_formats() -> list[str]:
+    """Return the suffixes of the files that figures can be written to.
+
+    Returns
+    -------
+    list of str
+        Such as ".pdf", ".png" and ".svg".
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    """
+    canvas = _matplotlib("figure").Figure().canvas
+    return sorted(f".{suffix}" for suffix in canvas.get_supported_filetypes())
+
+
+def write_curve(search, path, *, errors: dict | None = None) -> None:
+    """Write the figure of `SelfSupervisedCurveDisplay` to a file, without a screen.
+
+    Parameters
+    ----------
+    search : SelfSupervisedSearchCV
+        A fitted search.
+    path : str or path
+        Where to write; its suffix is one of `figure_formats`.
+    errors : dict, default=None
+        What `true_errors` returned.
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    """
+    figure = _matplotlib("figure").Figure(layout="constrained")
+    SelfSupervisedCurveDisplay.from_search(search, errors=errors, ax=figure.subplots())
+    figure.savefig(path, dpi=150)
+
+
+def _matplotlib(module: str):
+    try:
+        return importlib.import_module(f"matplotlib.{module}")
+    except ImportError:
+        raise ImportError(
+            "Plots need matplotlib, which is not installed: pip install 'sk_n2s[plot]'."
+        ) from None
 
 
 def _labels(candidates: list[dict]) -> tuple[list, str]:

@@ -183,7 +183,7 @@ def test_an_output_that_cannot_be_written_leaves_what_was_there(folder, capsys, 
 
 
 def test_without_matplotlib_there_is_no_figure(folder, capsys, monkeypatch):
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     assert main(["calibrate", "grey.png", "-o", "out.png"]) == 0
     assert "no figure" in capsys.readouterr().out
     assert not os.path.exists("out_calibration.png")
