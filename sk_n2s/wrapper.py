@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numbers import Integral
+
 import numpy as np
 from sklearn.base import TransformerMixin
 from sklearn.utils._param_validation import StrOptions
@@ -115,8 +117,8 @@ class JInvariantWrapper(TransformerMixin, DenoiserParameters):
         "fill": [str, Fill, callable],
         "output": [StrOptions({"invariant", "plain", "blend"})],
         "method": [StrOptions({"auto", "mask", "exact"})],
-        "channel_axis": [int, None],
-        "batch_axis": [int, None],
+        "channel_axis": [Integral, None],
+        "batch_axis": [Integral, None],
         "noise_variance": "no_validation",  # needs the shape of the data
     }
 
@@ -288,6 +290,8 @@ class JInvariantWrapper(TransformerMixin, DenoiserParameters):
             self.noise_variance_ = self._noise_variance(self.noise_variance, array)
         self.method_ = "exact" if plan.exact else "mask"
         self.n_axes_ = array.ndim
+        for name in ("n_features_in_", "feature_names_in_"):
+            self.__dict__.pop(name, None)  # of an earlier fit
         if array.ndim == 2:
             validate_data(self, X, reset=True, skip_check_array=True)
         return self
