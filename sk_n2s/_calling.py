@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from sklearn.base import clone
@@ -114,7 +115,8 @@ def name_of(denoiser) -> str:
     str
         Its name.
     """
-    denoiser = getattr(denoiser, "func", denoiser)
+    while isinstance(denoiser, partial):
+        denoiser = denoiser.func
     return getattr(denoiser, "__name__", type(denoiser).__name__)
 
 
