@@ -8,7 +8,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils.validation import check_array
 
-__all__ = ["along", "as_float_array", "check_axis", "per_axis"]
+__all__ = ["along", "as_float_array", "check_axis", "per_axis", "unmasked"]
 
 
 def as_float_array(X, *, name: str = "X") -> np.ndarray:
@@ -70,6 +70,22 @@ def as_float_array(X, *, name: str = "X") -> np.ndarray:
     if np.isnan(X).all():
         raise ValueError(f"{name} holds nothing but NaN: there is no entry to learn from.")
     return X
+
+
+def unmasked(X):
+    """Return a masked array with NaN in place of its mask, and anything else as it is.
+
+    Parameters
+    ----------
+    X : array-like
+        The data.
+
+    Returns
+    -------
+    array-like
+        Data that other libraries, which do not heed masks, cannot misread.
+    """
+    return as_float_array(X) if isinstance(X, np.ma.MaskedArray) else X
 
 
 def check_axis(axis, ndim: int, *, name: str) -> int:

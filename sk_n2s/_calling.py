@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import partial
 
 import numpy as np
-from sklearn.base import clone
+from sklearn.base import clone, is_regressor
 from sklearn.pipeline import Pipeline
 
 __all__ = ["Signature", "apply_denoiser", "is_estimator", "name_of", "signature_of"]
@@ -200,6 +200,8 @@ def _checked(answer, X, denoiser, allow_nan):
             f"{name_of(denoiser)} returned dtype {answer.dtype}: a denoiser must return real "
             "numbers."
         )
+    with np.errstate(over="ignore"):
+        answer = answer.astype(X.dtype, copy=False)
     bad = answer.size - np.count_nonzero(np.isfinite(answer))
     if allow_nan:
         bad = np.count_nonzero(np.isinf(answer))
@@ -207,7 +209,7 @@ def _checked(answer, X, denoiser, allow_nan):
         raise ValueError(
             f"{name_of(denoiser)} returned NaN or an infinity for {bad} of {answer.size} entries."
         )
-    return answer.astype(X.dtype, copy=False)
+    return answer
 
 
 def _flat_steps(estimator) -> list:
@@ -230,11 +232,11 @@ def _reconstruct(estimator, X):
     """
     fitted = []
     for step in map(clone, _flat_steps(estimator)):
-        if hasattr(step, "transform"):
-            X = step.fit(X).transform(X)
-        else:
+        if is_regressor(step) or not hasattr(step, "transform"):
             X = step.fit(X, X).predict(X)
-        fitted.append(step)
+        else:
+            X = step.fit(X).transform(X)
+            fitted.append(step)
     for step in reversed(fitted):
         inverse: Callable | None = getattr(step, "inverse_transform", None)
         if inverse is not None:

@@ -14,7 +14,7 @@ from sklearn.exceptions import FitFailedWarning
 
 from .views import View
 
-__all__ = ["Answer", "answer", "best_index", "tabulate", "warn_of_failures"]
+__all__ = ["Answer", "answer", "best_index", "failed", "tabulate", "warn_of_failures"]
 
 
 class Answer(NamedTuple):
@@ -83,9 +83,31 @@ def answer(candidate: int, estimator, loss, error_score, view: View) -> Answer:
     except Exception as error:
         if error_score == "raise":
             raise
-        failure = f"{type(error).__name__}: {error}", traceback.format_exc()
+        failure = _described(error)
     end = time.perf_counter()
     return Answer(candidate, losses, (middle or end) - start, end - (middle or end), failure)
+
+
+def failed(candidate: int, error: Exception) -> Answer:
+    """Return the answer of a candidate that could not be asked.
+
+    Parameters
+    ----------
+    candidate : int
+        The candidate's number.
+    error : Exception
+        Why.
+
+    Returns
+    -------
+    Answer
+        Its failure.
+    """
+    return Answer(candidate, {}, 0.0, 0.0, _described(error))
+
+
+def _described(error: Exception) -> tuple[str, str]:
+    return f"{type(error).__name__}: {error}", "".join(traceback.format_exception(error))
 
 
 def tabulate(candidates: list[dict], answers: list[list[Answer]], error_score) -> dict:

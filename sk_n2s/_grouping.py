@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -44,8 +45,8 @@ class Grouping:
 
     Parameters
     ----------
-    X : ndarray
-        The noisy data.
+    X : array-like
+        The noisy data, as the user gave them.
 
     Attributes
     ----------
@@ -53,10 +54,11 @@ class Grouping:
         The groups, in the order of their first candidates.
     """
 
-    def __init__(self, X: np.ndarray):
+    def __init__(self, X):
         self.X = X
         self.groups: list[Group] = []
-        self._heads: list[tuple[str, dict, np.ndarray]] = []
+        self._heads: list[tuple[str, dict, Any]] = []
+        self._arrays: list[tuple[Any, np.ndarray]] = []
 
     def add(self, number: int, estimator, params: dict) -> None:
         """Add a candidate.
@@ -91,7 +93,7 @@ class Grouping:
         The steps of a pipeline before its last one are fitted to the data once for all
         candidates that agree on them.
         """
-        X, path = self.X, ""
+        X, path = self.X, ""  # as the user gave it: a pipeline may want a table, or integers
         while isinstance(estimator, Pipeline):
             head, (name, last) = estimator[:-1], estimator.steps[-1]
             path += name
@@ -100,20 +102,33 @@ class Grouping:
             fitted = (
                 data
                 for place, agreed, data in self._heads
-                if place == path and _equal(agreed, settings)
+                if place == path and _identical(agreed, settings)
             )
             data = next(fitted, None)
             if data is None:
-                data = as_float_array(head.fit_transform(X.copy())) if len(head) else X
+                data = head.fit_transform(deepcopy(X)) if len(head) else X
                 self._heads.append((path, settings, data))
             estimator, X, path = last, data, inside
         if not hasattr(estimator, "view_plan"):
             raise NotWrapped
-        return estimator, X
+        return estimator, self._as_array(X)
+
+    def _as_array(self, X) -> np.ndarray:
+        """Return the same array for the same data, so that candidates can share views of it."""
+        for data, array in self._arrays:
+            if data is X:
+                return array
+        self._arrays.append((X, as_float_array(X)))
+        return self._arrays[-1][1]
 
 
-def _equal(a, b) -> bool:
+def _identical(a: dict, b: dict) -> bool:
+    """Return whether two candidates of a grid have the very same values."""
+    return a.keys() == b.keys() and all(a[k] is b[k] for k in a)
+
+
+def _equal(a: ViewPlan, b: ViewPlan) -> bool:
     try:
         return bool(a == b)
-    except ValueError:  # they hold arrays, whose comparison is an array
+    except Exception:  # they hold arrays, or what a user wrote, and do not compare to a truth
         return False

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from sklearn.base import BaseEstimator
 
 from ._calling import is_estimator, name_of, signature_of
@@ -64,35 +66,38 @@ class DenoiserParameters(BaseEstimator):
         ValueError
             If neither the wrapper nor the denoiser has a parameter of that name.
         """
-        if "denoiser" in params:
-            if params["denoiser"] is not self.denoiser:
-                self.denoiser_params = {}
-            self.denoiser = params.pop("denoiser")
+        denoiser = params.pop("denoiser", self.denoiser)
         own = {n: v for n, v in params.items() if n in self._get_param_names() or "__" in n}
         others = {n: v for n, v in params.items() if n not in own}
         for name in others:
-            self._check_name(name)
-        if not hasattr(self.denoiser, "set_params"):
-            for name in own:
-                if name.startswith("denoiser__"):
-                    self._check_name(name)
+            self._check_name(name, denoiser)
+        for name in own:
+            owner = name.partition("__")[0]
+            holder = denoiser if owner == "denoiser" else getattr(self, owner, None)
+            if owner != name and not hasattr(holder, "set_params"):
+                raise ValueError(
+                    f"Invalid parameter {name!r} for {type(self).__name__}: {owner} is no "
+                    "estimator with parameters of its own."
+                )
+        kept = self.denoiser_params if _same_denoiser(denoiser, self.denoiser) else {}
+        self.denoiser = denoiser
+        self.denoiser_params = {**kept, **others}
         super().set_params(**own)
-        self.denoiser_params = {**self.denoiser_params, **others}
         return self
 
-    def _check_name(self, name):
-        signature = signature_of(self.denoiser)
+    def _check_name(self, name, denoiser):
+        signature = signature_of(denoiser)
         if signature.accepts(name):
             return
         has = ", ".join(n for n in signature.names() if n not in self._get_param_names())
         hint = (
             "an estimator's parameters are denoiser__name"
-            if is_estimator(self.denoiser)
+            if is_estimator(denoiser)
             else (f"it has {has}" if has else "it has none")
         )
         raise ValueError(
-            f"Invalid parameter {name!r} for the denoiser {name_of(self.denoiser)} of "
-            f"JInvariantWrapper: {hint}."
+            f"Invalid parameter {name!r} for the denoiser {name_of(denoiser)} of "
+            f"{type(self).__name__}: {hint}."
         )
 
     def _check_denoiser(self):
@@ -103,7 +108,7 @@ class DenoiserParameters(BaseEstimator):
                 "estimator with fit, and with transform or predict."
             )
         for name in self.denoiser_params:
-            self._check_name(name)
+            self._check_name(name, self.denoiser)
         signature = signature_of(self.denoiser)
         absent = [n for n in signature.required if n not in self.denoiser_params]
         if self.channel_axis is not None and "channel_axis" in absent:
@@ -113,3 +118,10 @@ class DenoiserParameters(BaseEstimator):
                 f"The denoiser {name_of(self.denoiser)} needs the parameters {', '.join(absent)}, "
                 f"which have no default: JInvariantWrapper(..., {absent[0]}=...)."
             )
+
+
+def _same_denoiser(a, b) -> bool:
+    """Return whether two denoisers are one: clones of a partial object are new objects."""
+    if isinstance(a, partial) and isinstance(b, partial):
+        return a.func is b.func and a.args == b.args and a.keywords == b.keywords
+    return a is b

@@ -44,8 +44,10 @@ def blend(X, invariant, noise_variance, axes: tuple[int, ...]) -> np.ndarray:
     local = np.empty_like(residuals)
     for place in np.ndindex(residuals.shape[: len(others)]):
         local[place] = gaussian_exact(residuals[place], sigma=_SIGMA)
-    variance = np.asarray(noise_variance, dtype=X.dtype)
+    variance = np.asarray(noise_variance, dtype=np.float64)
     excess = np.maximum(np.nan_to_num(np.moveaxis(local, front, others)) - variance, 0)
     total = variance + excess
-    weight = np.divide(variance, total, out=np.ones_like(X), where=total > 0)
+    weight = np.ones(X.shape)
+    np.divide(variance, total, out=weight, where=total > 0)
+    weight = weight.astype(X.dtype, copy=False)
     return np.where(np.isnan(X), invariant, weight * invariant + (1 - weight) * X)

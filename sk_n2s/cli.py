@@ -6,7 +6,7 @@ import argparse
 import ast
 import os
 import sys
-import tempfile
+import uuid
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,6 +24,7 @@ __all__ = ["main"]
 
 _IMAGES = (".png", ".jpg", ".jpeg", ".bmp")  # hold integers, and colours in their last axis
 _ARRAYS = (".npy", ".tif", ".tiff")  # hold floats as well
+_MOST_VALUES = 1000
 _SUFFIXES = ", ".join(_IMAGES + _ARRAYS)
 
 
@@ -55,6 +56,10 @@ def _read(path: Path) -> _Picture:
     try:
         if path.suffix.lower() == ".npy":
             array = np.load(path, allow_pickle=False)
+        elif path.suffix.lower() in _ARRAYS:
+            import tifffile
+
+            array = tifffile.imread(path)
         else:
             from skimage import io
 
@@ -64,6 +69,8 @@ def _read(path: Path) -> _Picture:
     except Exception as error:  # the readers of image formats raise almost anything
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise _Refusal(f"{path}: cannot be read as an array ({reason[0]})") from None
+    if path.suffix.lower() in _IMAGES and array.ndim == 3 and array.shape[-1] in (2, 4):
+        raise _Refusal(f"{path}: has an alpha channel, which is no measurement; remove it")
     return _Picture(array, array.dtype)
 
 
@@ -83,6 +90,10 @@ def _encoded(path: Path, array: np.ndarray, like: _Picture) -> tuple[np.ndarray,
 def _save(path: str, array: np.ndarray) -> None:
     if path.endswith(".npy"):
         np.save(path, array)
+    elif path.endswith((".tif", ".tiff")):
+        import tifffile
+
+        tifffile.imwrite(path, array)
     else:
         from skimage import io
 
@@ -91,24 +102,18 @@ def _save(path: str, array: np.ndarray) -> None:
 
 def _write(path: Path, save: Callable[[str], None]) -> None:
     """Write a file whole or not at all."""
-    suffix = path.suffix.lower()
+    partial = path.with_name(f".{uuid.uuid4().hex}{path.suffix.lower()}")
     try:
-        handle, partial = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=suffix)
-        os.close(handle)
         try:
-            save(partial)
-            umask = os.umask(0)
-            os.umask(umask)
-            os.chmod(partial, 0o666 & ~umask)  # as for any new file, not as for a private one
+            save(str(partial))
             os.replace(partial, path)
-        except BaseException:
-            os.unlink(partial)
-            raise
+        finally:
+            partial.unlink(missing_ok=True)
     except OSError as error:
         raise _Refusal(f"{path}: cannot be written ({error.strerror or error})") from None
 
 
-def _check_target(path: Path, source: Path | None, what: str) -> None:
+def _check_target(path: Path, sources: Sequence[Path], what: str) -> None:
     """Refuse a file that could not be written, before anything is computed."""
     if path.is_dir():
         raise _Refusal(f"{path}: is a folder, give a file for the {what}")
@@ -116,7 +121,7 @@ def _check_target(path: Path, source: Path | None, what: str) -> None:
         raise _Refusal(f"{path}: the folder {path.parent} does not exist")
     if not os.access(path.parent, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
         raise _Refusal(f"{path}: no permission to write there")
-    if source is not None and path.exists() and path.samefile(source):
+    if any(path.exists() and path.samefile(source) for source in sources):
         raise _Refusal(f"{path}: is the input, which is never overwritten; name another {what}")
 
 
@@ -124,9 +129,12 @@ def _check_format(path: Path, like: _Picture) -> None:
     suffix = path.suffix.lower()
     if suffix not in _IMAGES + _ARRAYS:
         raise _Refusal(f"{path}: unknown format {path.suffix!r}, use one of {_SUFFIXES}")
-    held = (np.uint8, np.uint16) if suffix == ".png" else (np.uint8,)
+    held = (np.uint8, np.uint16) if suffix == ".png" and like.array.ndim == 2 else (np.uint8,)
+    coloured = like.array.ndim == 3 and like.array.shape[-1] == 3
+    if suffix in _IMAGES and not (like.array.ndim == 2 or coloured):
+        raise _Refusal(f"{path}: {suffix} cannot hold shape {like.array.shape}, write .npy or .tif")
     if suffix in _IMAGES and like.dtype not in held:
-        raise _Refusal(f"{path}: {suffix} cannot hold {like.dtype} data, write .npy or .tif")
+        raise _Refusal(f"{path}: {suffix} cannot hold such {like.dtype} data, write .npy or .tif")
 
 
 def _number(text: str):
@@ -139,38 +147,48 @@ def _number(text: str):
 def _values(text: str) -> list:
     """Return the values of ``1:7`` (as Python's range), ``0.1:1:0.1``, ``0.5,1,2`` or ``db4``."""
     if ":" not in text:
-        return [_number(part) for part in text.split(",")]
+        parts = [part.strip() for part in text.split(",")]
+        if "" in parts:
+            raise _Refusal(f"--param: {text!r} holds an empty value")
+        return [_number(part) for part in parts]
     bounds = [_number(part) for part in text.split(":")]
-    if len(bounds) not in (2, 3) or not all(type(b) in (int, float) for b in bounds):
+    whole = all(type(b) is int for b in bounds)
+    if len(bounds) not in (2, 3) or not all(
+        type(b) in (int, float) and np.isfinite(b) for b in bounds
+    ):
         raise _Refusal(f"--param: {text!r} is neither start:stop nor start:stop:step")
-    if all(type(b) is int for b in bounds):
-        if bounds[2:] == [0]:
-            raise _Refusal(f"--param: the step of {text!r} is 0")
-        values = list(range(*bounds))
-    else:
-        if len(bounds) == 2 or bounds[2] <= 0:
-            raise _Refusal(f"--param: {text!r} needs a positive step, as in start:stop:step")
-        start, stop, step = bounds
-        count = max(0, int(np.ceil((stop - start) / step - 1e-9)))
-        values = [round(start + k * step, 12) for k in range(count)]
-    if not values:
-        raise _Refusal(f"--param: the range {text!r} is empty")
-    return values
+    if not whole and len(bounds) == 2:
+        raise _Refusal(f"--param: {text!r} needs a step, as in start:stop:step")
+    start, stop, step = (*bounds, 1)[:3]
+    if step <= 0:
+        raise _Refusal(f"--param: the step of {text!r} must be positive")
+    count = int(np.ceil((stop - start) / step - 1e-9))
+    if not 0 < count <= _MOST_VALUES:
+        raise _Refusal(
+            f"--param: the range {text!r} holds {max(count, 0)} values, give 1 to {_MOST_VALUES}"
+        )
+    values = [start + k * step for k in range(count)]
+    return values if whole else [round(v, 12) for v in values]
 
 
 def _grid(denoiser: str, params: Sequence[str]) -> dict[str, list]:
+    own = JInvariantWrapper(DENOISERS[denoiser]).get_params(deep=False)
+    has = sorted(JInvariantWrapper(DENOISERS[denoiser]).get_params().keys() - own.keys())
     if not params:
         if denoiser == "median":
             return {"radius": list(range(1, 7))}
-        has = JInvariantWrapper(DENOISERS[denoiser]).get_params(deep=True)
-        own = JInvariantWrapper(DENOISERS[denoiser]).get_params(deep=False)
-        names = ", ".join(sorted(set(has) - set(own)))
-        raise _Refusal(f"--param: name what to try, as in NAME=0.5,1,2; {denoiser} has {names}")
-    grid = {}
+        raise _Refusal(
+            f"--param: name what to try, as in NAME=0.5,1,2; {denoiser} has {', '.join(has)}"
+        )
+    grid: dict[str, list] = {}
     for param in params:
         name, equals, values = param.partition("=")
         if not (name and equals and values):
             raise _Refusal(f"--param: {param!r} is not of the form NAME=VALUES")
+        if name not in has:
+            raise _Refusal(f"--param: {denoiser} has no {name!r}, it has {', '.join(has)}")
+        if name in grid:
+            raise _Refusal(f"--param: {name} is given twice")
         grid[name] = _values(values)
     return grid
 
@@ -192,14 +210,14 @@ def _table(search, errors: dict | None) -> str:
 
 
 def _calibrate(args: argparse.Namespace) -> None:
+    sources = [Path(name) for name in (args.image, args.clean) if name is not None]
     if args.image is None:
-        source, (noisy, clean) = None, _classic()
+        noisy, clean = _classic()
         stem, suffix = "camera", ".png"
         print("scikit-image's camera with Gaussian noise of variance 0.01, seed 3")
     else:
-        source = Path(args.image)
-        noisy, clean = _read(source), None
-        stem, suffix = source.stem, source.suffix
+        noisy, clean = _read(sources[0]), None
+        stem, suffix = sources[0].stem, sources[0].suffix
     if args.clean is not None:
         clean = _read(Path(args.clean)).array * noisy.unit
         if clean.shape != noisy.array.shape:
@@ -209,23 +227,24 @@ def _calibrate(args: argparse.Namespace) -> None:
     output = Path(args.output or f"{stem}_denoised{suffix}")
     figure = Path(args.figure or output.with_name(f"{output.stem}_calibration.png"))
     for path, what in ((output, "output"), (figure, "figure")):
-        _check_target(path, source, what)
+        _check_target(path, sources, what)
     if output.resolve() == figure.resolve():
         raise _Refusal(f"{output}: is both the output and the figure")
     _check_format(output, noisy)
     drawn = _can_draw(figure, required=args.figure is not None)
 
     channel_axis = args.channel_axis
-    coloured = noisy.array.ndim == 3 and noisy.array.shape[-1] in (3, 4)
-    if channel_axis is None and args.batch_axis is None and coloured and suffix.lower() in _IMAGES:
+    coloured = noisy.array.ndim == 3 and noisy.array.shape[-1] == 3
+    if channel_axis is None and args.batch_axis is None and coloured:
         channel_axis = -1
+        print("three values along the last axis: taken for colours (--channel-axis, --batch-axis)")
+    grid = _grid(args.denoiser, args.param)
     wrapper = JInvariantWrapper(
         DENOISERS[args.denoiser],
         output=args.returns,
         channel_axis=channel_axis,
         batch_axis=args.batch_axis,
     )
-    grid = _grid(args.denoiser, args.param)
     search = SelfSupervisedSearchCV(wrapper, grid, n_jobs=args.jobs).fit(noisy.array)
     denoised = search.transform(noisy.array)
 
@@ -333,6 +352,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             reason = lines[0] if len(lines) == 1 else f"{lines[0]} {lines[-1]}"
             print(f"sk-n2s: error: {reason}", file=sys.stderr)
             return 2
+        except BrokenPipeError:  # whoever read the output has gone
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 1
         except KeyboardInterrupt:
             return 130
     return 0

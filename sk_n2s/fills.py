@@ -45,6 +45,19 @@ class Fill(ABC):
             Finite values of the dtype of `X`.
         """
 
+    def check(self, ndim: int) -> None:  # noqa: B027
+        """Raise a ValueError where the fill does not suit data with `ndim` axes of neighbours.
+
+        Parameters
+        ----------
+        ndim : int
+            The number of axes along which entries are neighbours.
+        """
+
+    def __deepcopy__(self, memo):
+        # A fill does not change: clones of an estimator share it, and views made with it.
+        return self
+
     def __call__(self, X, hidden, axes=None):
         """Return a copy of `X` with its hidden entries filled.
 
@@ -132,8 +145,10 @@ def _neighbours(X, visible, where, axes, kernel, border) -> Iterator[tuple]:
         yield weight, tuple(destination), X[tuple(source)], visible[tuple(source)]
 
 
-def _is_slices(where) -> bool:
-    return isinstance(where, tuple) and all(isinstance(part, slice) for part in where)
+def _is_slices(where, ndim: int) -> bool:
+    """Return whether an index is a slice for each axis."""
+    whole = isinstance(where, tuple) and len(where) == ndim
+    return whole and all(isinstance(part, slice) for part in where)
 
 
 def _wide_mean(X, visible, axes):
@@ -174,11 +189,15 @@ class _NeighbourFill(Fill):
     kernel: Any = "cross"
     border: str = "visible"
 
-    def values(self, X, visible, where, axes):  # noqa: D102
+    def check(self, ndim):  # noqa: D102
         if self.border not in ("visible", "mirror"):
             raise ValueError(f'border={self.border!r} must be "visible" or "mirror".')
+        _kernel(self.kernel, ndim)
+
+    def values(self, X, visible, where, axes):  # noqa: D102
+        self.check(len(axes))
         kernel = _kernel(self.kernel, len(axes))
-        slices = where if _is_slices(where) else (slice(None),) * X.ndim
+        slices = where if _is_slices(where, X.ndim) else (slice(None),) * X.ndim
         shape = X[slices].shape
         found = _neighbours(X, visible, slices, axes, kernel, self.border)
         values, empty = self._combine(found, shape, X.dtype)
@@ -221,7 +240,7 @@ class MeanFill(_NeighbourFill):
     Notes
     -----
     Where no neighbour is visible, the mean is taken over the smallest box around the
-    entry that holds a visible one.
+    entry, of radius 1, 2, 4, 8, …, that holds a visible one.
 
     Examples
     --------
@@ -251,6 +270,8 @@ class MeanFill(_NeighbourFill):
 class MedianFill(_NeighbourFill):
     """The median of the visible neighbours; robust against outliers.
 
+    Where no neighbour is visible, it is a mean over a wider box, as for `MeanFill`.
+
     Parameters
     ----------
     kernel : {"cross", "square"} or array-like, default="square"
@@ -272,6 +293,8 @@ class MedianFill(_NeighbourFill):
 @dataclass(frozen=True)
 class RandomFill(_NeighbourFill):
     """One visible neighbour, drawn at random: it carries the noise of a real entry.
+
+    Where no neighbour is visible, it is a mean over a wider box, as for `MeanFill`.
 
     Parameters
     ----------
@@ -312,7 +335,13 @@ class _CallableFill(Fill):
     def values(self, X, visible, where, axes):  # noqa: D102
         hidden = ~visible
         shown = np.where(visible, X, X.dtype.type(np.nan))
-        values = np.broadcast_to(np.asarray(self.function(shown, hidden), X.dtype), X.shape)[where]
+        answer = np.asarray(self.function(shown, hidden), X.dtype)
+        if answer.ndim and answer.shape != X.shape:
+            raise ValueError(
+                f"fill={self.function!r} returned an array of shape {answer.shape} for data of "
+                f"shape {X.shape}: return that shape, or one number."
+            )
+        values = np.broadcast_to(answer, X.shape)[where]
         if not np.isfinite(values).all():
             raise ValueError(
                 f"fill={self.function!r} returned NaN or an infinity for a hidden entry: it is "

@@ -32,7 +32,8 @@ def squared_error(target: np.ndarray, prediction: np.ndarray) -> np.ndarray:
     ndarray of that shape
         The losses, in the squared unit of the data.
     """
-    return np.square(target - prediction)
+    # In float64: the square of a float32 may be too small or too large for another.
+    return np.square(target - prediction, dtype=np.float64)
 
 
 def absolute_error(target: np.ndarray, prediction: np.ndarray) -> np.ndarray:
@@ -104,6 +105,11 @@ def check_scoring(scoring) -> Loss:
     """
     if scoring is None:
         return squared_error
+    if hasattr(scoring, "_score_func"):
+        raise ValueError(
+            f"scoring={scoring!r} is a scorer, which needs a target: give a function "
+            "loss(target, prediction) that returns one loss for each entry, smaller is better."
+        )
     if callable(scoring):
         return scoring
     if scoring in _NAMED:

@@ -53,12 +53,15 @@ def estimate_noise(X, *, channel_axis: int | None = None, batch_axis: int | None
         for name, axis in (("channel_axis", channel_axis), ("batch_axis", batch_axis))
         if axis is not None
     }
-    axes = tuple(a for a in range(X.ndim) if a not in others)
+    axes = tuple(a for a in range(X.ndim) if a not in others and X.shape[a] > 1)
+    if not axes:
+        return 0.0
     missing = np.isnan(X)
     if missing.any():
         X = MeanFill()(X, missing, axes)
-    finest = pywt.dwtn(X, "db2", axes=axes)["d" * len(axes)]
-    finest = np.abs(finest[finest != 0])  # exact zeros come from constant areas, not from noise
+    finest = np.abs(pywt.dwtn(X, "db2", axes=axes)["d" * len(axes)])
+    # Zeros, up to rounding, come from constant areas and not from noise.
+    finest = finest[finest > 8 * np.finfo(X.dtype).eps * np.abs(X).max()]
     return float(np.median(finest) / _MEDIAN_OF_NORMAL) if finest.size else 0.0
 
 
@@ -86,7 +89,12 @@ def check_noise_variance(value, X, *, channel_axis: int | None, batch_axis: int 
     """
     if value is None:
         return estimate_noise(X, channel_axis=channel_axis, batch_axis=batch_axis) ** 2
-    variance = np.asarray(value, dtype=float)
+    try:
+        variance = np.asarray(value, dtype=float)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"noise_variance={value!r} must be a number, an array of numbers, or None."
+        ) from None
     try:
         fits = np.broadcast_shapes(variance.shape, X.shape) == X.shape
     except ValueError:

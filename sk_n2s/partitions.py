@@ -84,6 +84,10 @@ class Partition(ABC):
             If the partition does not fit the shape of `X`.
         """
 
+    def __deepcopy__(self, memo):
+        # A partition does not change: clones of an estimator share it, and views made with it.
+        return self
+
     def stand_in(self, X, hidden: Index):
         """Return what takes the place of hidden entries, or None to leave it to the fill.
 
@@ -253,8 +257,13 @@ class ColumnPartition(Partition):
     n_splits: int = 5
     axis: int = -1
 
-    def _axis(self, X):
+    def _axis(self, X, axes):
         axis = check_axis(self.axis, np.ndim(X), name="axis")
+        if axis not in _all_axes(X, axes):
+            raise ValueError(
+                f"axis={self.axis} of ColumnPartition is an axis of channels or of independent "
+                f"items, which is not cut: give one of {tuple(axes)}."
+            )
         length = np.shape(X)[axis]
         if not isinstance(self.n_splits, Integral) or not 2 <= self.n_splits <= length:
             raise ValueError(
@@ -264,11 +273,11 @@ class ColumnPartition(Partition):
         return axis
 
     def get_n_splits(self, X, axes=None):  # noqa: D102
-        self._axis(X)
+        self._axis(X, axes)
         return int(self.n_splits)
 
     def split(self, X, axes=None):  # noqa: D102
-        axis = self._axis(X)
+        axis = self._axis(X, axes)
         for j in range(self.n_splits):
             hidden = _index(np.ndim(X), {axis: slice(j, None, self.n_splits)})
             yield hidden, hidden

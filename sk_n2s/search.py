@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -19,8 +18,8 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
 
-from ._arrays import as_float_array
-from ._evaluation import Answer, answer, best_index, tabulate, warn_of_failures
+from ._arrays import as_float_array, unmasked
+from ._evaluation import Answer, answer, best_index, failed, tabulate, warn_of_failures
 from ._grouping import Group, Grouping, NotWrapped
 from .losses import check_scoring
 
@@ -109,7 +108,7 @@ class BaseSelfSupervisedSearch(  # type: ignore[call-arg]
             raise self._not_wrapped()
         self._validate_params()
         loss = check_scoring(self.scoring)
-        X = as_float_array(X)
+        array, X = as_float_array(X), unmasked(X)
         answers: list[list[Answer]] = []
         candidates: list[dict] = []
         results: dict = {}
@@ -143,6 +142,8 @@ class BaseSelfSupervisedSearch(  # type: ignore[call-arg]
             best.fit(X)
             refit_time = time.perf_counter() - start
         # Nothing was kept up to here, so that a search that fails leaves nothing behind.
+        for name in ("best_estimator_", "refit_time_"):
+            self.__dict__.pop(name, None)  # of an earlier fit
         if best is not None:
             self.best_estimator_ = best
             self.refit_time_ = refit_time
@@ -152,7 +153,7 @@ class BaseSelfSupervisedSearch(  # type: ignore[call-arg]
         self.best_score_ = float(results["mean_test_score"][index])
         self.n_splits_ = sum(name.startswith("split") for name in results)
         self.multimetric_ = False
-        self._noisy = X
+        self._noisy = array
         return self
 
     # Evaluation -----------------------------------------------------------------------
@@ -177,19 +178,22 @@ class BaseSelfSupervisedSearch(  # type: ignore[call-arg]
             except Exception as error:
                 if self.error_score == "raise":
                     raise
-                failure = f"{type(error).__name__}: {error}", traceback.format_exc()
-                answers[i].append(Answer(i, {}, 0.0, 0.0, failure))
+                answers[i].append(failed(i, error))
         if self.verbose:
             print(f"Evaluating {len(candidates)} candidates on the noisy data alone")
         parallel = Parallel(
             n_jobs=self.n_jobs, verbose=self.verbose, pre_dispatch=self.pre_dispatch
         )
-        for found in parallel(self._calls(grouping.groups, loss)):
+        unseen: list[Answer] = []
+        for found in (*parallel(self._calls(grouping.groups, loss, unseen)), *unseen):
             answers[found.candidate].append(found)
         return answers
 
-    def _calls(self, groups: list[Group], loss) -> Iterator:
-        """Yield the tasks of joblib; a view is made once, when its first task is due."""
+    def _calls(self, groups: list[Group], loss, unseen: list[Answer]) -> Iterator:
+        """Yield the tasks of joblib; a view is made once, when its first task is due.
+
+        Where making it fails, so have all who were to see it, and `unseen` says so.
+        """
         n_splits = self.n_splits
         if n_splits == "auto":
             # An exact form answers for all sets at once, and scores them at no cost.
@@ -200,7 +204,17 @@ class BaseSelfSupervisedSearch(  # type: ignore[call-arg]
                 wrap_non_picklable_objects(partial(answer, i, estimator, loss, self.error_score))
                 for i, estimator in group.members
             ]
-            for view in group.plan.views(group.X, n_splits):
+            views = group.plan.views(group.X, n_splits)
+            while True:
+                try:
+                    view = next(views, None)
+                except Exception as error:
+                    if self.error_score == "raise":
+                        raise
+                    unseen.extend(failed(i, error) for i, _ in group.members)
+                    break
+                if view is None:
+                    break
                 for ask in asks:
                     yield delayed(_call)(ask, view)
 
@@ -221,7 +235,7 @@ class BaseSelfSupervisedSearch(  # type: ignore[call-arg]
             What the best estimator's `transform` returns.
         """
         check_is_fitted(self)
-        return self.best_estimator_.transform(X)
+        return self.best_estimator_.transform(unmasked(X))
 
     @available_if(_refit_done)
     def predict(self, X):
@@ -238,7 +252,7 @@ class BaseSelfSupervisedSearch(  # type: ignore[call-arg]
             What the best estimator's `predict` returns.
         """
         check_is_fitted(self)
-        return self.best_estimator_.predict(X)
+        return self.best_estimator_.predict(unmasked(X))
 
     @available_if(_refit_done)
     def score(self, X, y=None):
@@ -258,18 +272,27 @@ class BaseSelfSupervisedSearch(  # type: ignore[call-arg]
             minus the true error.
         """
         check_is_fitted(self)
-        return self.best_estimator_.score(X, y)
+        return self.best_estimator_.score(unmasked(X), y)
 
     @property
     def n_features_in_(self):
         """The length of the second axis of the data, if there are two."""
+        return self._of_best("n_features_in_")
+
+    @property
+    def feature_names_in_(self):
+        """The names of the columns, if the data are a table with names."""
+        return self._of_best("feature_names_in_")
+
+    def _of_best(self, name):
         if not hasattr(self, "best_estimator_"):
             raise AttributeError(f"This {type(self).__name__} has no fitted estimator.")
-        return self.best_estimator_.n_features_in_
+        return getattr(self.best_estimator_, name)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags = get_tags(self.estimator).input_tags
+        tags.transformer_tags = get_tags(self.estimator).transformer_tags
         return tags
 
     def __getstate__(self):

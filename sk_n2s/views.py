@@ -140,9 +140,10 @@ class ViewPlan:
             shown[hidden] = self.fill.values(X, visible, hidden, self.axes)
         else:
             shown[hidden] = stand_in
+            visible[hidden] = ~np.isnan(stand_in)
         if missing is not None:
             gaps = np.isnan(shown)
-            shown[gaps] = self.fill.values(X, visible, gaps, self.axes)
+            shown[gaps] = self.fill.values(shown, visible, gaps, self.axes)
         return shown
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from numbers import Integral
 
 import numpy as np
 from sklearn.base import TransformerMixin
 from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ._arrays import as_float_array, check_axis
@@ -212,7 +214,9 @@ class JInvariantWrapper(TransformerMixin, DenoiserParameters):
                     f"X of shape {X.shape} has n_samples = 1 entry along the axes {axes}: there "
                     "is no other entry to predict it from."
                 )
-        plan = ViewPlan(partition, check_fill(self.fill), axes, exact)
+        fill = check_fill(self.fill)
+        fill.check(len(axes))
+        plan = ViewPlan(partition, fill, axes, exact)
         plan.get_n_splits(X)  # a partition that does not fit says so now
         return plan
 
@@ -238,8 +242,11 @@ class JInvariantWrapper(TransformerMixin, DenoiserParameters):
             return self._answer(self.denoiser, view.input)[view.where]
         form = get_exact_form(self.denoiser)
         assert form is not None  # view_plan saw to it
-        answer = self._answer(form, view.input, allow_nan=form.handles_missing)
-        return _fill_gaps(answer, view.input, name_of(self.denoiser))[view.where]
+        if not np.isnan(view.input).any():
+            return self._answer(form, view.input)[view.where]
+        # Where no entry is near enough, that of all others of the item, or else of all items.
+        answer = self._answer(partial(_without_gaps, form=form), view.input, allow_nan=True)
+        return _fill_gaps(answer, view.input)[view.where]
 
     def _answer(self, denoiser, X, allow_nan=False):
         channel, batch, _ = self._axes(X.ndim)
@@ -254,9 +261,11 @@ class JInvariantWrapper(TransformerMixin, DenoiserParameters):
 
     def _invariant(self, X):
         plan = self.view_plan(X)
-        result = np.empty_like(X)
+        result = np.full_like(X, np.nan)
         for view in plan.views(X):
             result[view.where] = self.predict_view(view)
+        if np.isnan(result).any():
+            raise ValueError(f"partition={self.partition!r} does not score every entry of X.")
         return result
 
     # scikit-learn's interface --------------------------------------------------------
@@ -286,14 +295,17 @@ class JInvariantWrapper(TransformerMixin, DenoiserParameters):
         """
         array = as_float_array(X)
         plan = self.view_plan(array)
+        variance = None
         if self.output == "blend":
-            self.noise_variance_ = self._noise_variance(self.noise_variance, array)
-        self.method_ = "exact" if plan.exact else "mask"
-        self.n_axes_ = array.ndim
-        for name in ("n_features_in_", "feature_names_in_"):
+            variance = self._noise_variance(self.noise_variance, array)
+        for name in ("n_features_in_", "feature_names_in_", "noise_variance_", "n_axes_"):
             self.__dict__.pop(name, None)  # of an earlier fit
         if array.ndim == 2:
             validate_data(self, X, reset=True, skip_check_array=True)
+        if variance is not None:
+            self.noise_variance_ = variance
+        self.method_ = "exact" if plan.exact else "mask"
+        self.n_axes_ = array.ndim
         return self
 
     def _noise_variance(self, value, X):
@@ -319,7 +331,7 @@ class JInvariantWrapper(TransformerMixin, DenoiserParameters):
         TypeError, ValueError
             If `X` is not valid, or the denoiser fails.
         """
-        check_is_fitted(self)
+        check_is_fitted(self, "n_axes_")
         X = as_float_array(X)
         if X.ndim != self.n_axes_:
             raise ValueError(
@@ -384,6 +396,26 @@ class JInvariantWrapper(TransformerMixin, DenoiserParameters):
             return -float(np.nanmean(squared_error(y, self.transform(X)), dtype=np.float64))
         return -float(np.nanmean(squared_error(X, self._invariant(X)), dtype=np.float64))
 
+    @available_if(lambda self: not hasattr(self, "n_axes_") or hasattr(self, "feature_names_in_"))
+    def get_feature_names_out(self, input_features=None):
+        """Return the names of the columns of a table: those that it came with.
+
+        Of arrays, whose columns have no names, a fitted wrapper does not have this method,
+        and `set_output` leaves them arrays.
+
+        Parameters
+        ----------
+        input_features : array-like of str, default=None
+            Ignored, present for scikit-learn's interface.
+
+        Returns
+        -------
+        ndarray of str
+            The names.
+        """
+        check_is_fitted(self, "n_axes_")
+        return self.feature_names_in_
+
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
@@ -392,18 +424,18 @@ class JInvariantWrapper(TransformerMixin, DenoiserParameters):
         return tags
 
 
-def _fill_gaps(answer, X, name):
+def _without_gaps(X, *, form, **params):
+    """Return the exact form's answer for one item, with its gaps filled."""
+    return _fill_gaps(form(X, **params), X)
+
+
+def _fill_gaps(answer, X):
     """Fill where an exact form had no entry to predict from: the mean of all *other* entries."""
     gaps = np.isnan(answer)
-    if not gaps.any():
-        return answer
     visible = ~np.isnan(X)
-    if visible.all():
-        raise ValueError(
-            f"The exact form of {name} returned NaN or an infinity for "
-            f"{np.count_nonzero(gaps)} of {answer.size} entries."
-        )
-    known = np.where(visible, X, 0)
     others = visible.sum() - visible
+    if not (gaps & (others > 0)).any():
+        return answer
+    known = np.where(visible, X, 0)
     mean = (known.sum(dtype=np.float64) - known) / np.maximum(others, 1)
-    return np.where(gaps, mean.astype(X.dtype), answer)
+    return np.where(gaps & (others > 0), mean.astype(X.dtype), answer)

@@ -4,11 +4,12 @@ import sys
 
 import numpy as np
 import pytest
+import tifffile
 from skimage import data, io
 
 from sk_n2s import JInvariantWrapper
 from sk_n2s.cli import main
-from sk_n2s.denoisers import median, tv
+from sk_n2s.denoisers import gaussian, median, tv
 
 
 @pytest.fixture
@@ -98,7 +99,7 @@ def test_colours_are_channels_and_parameters_are_passed(folder, capsys):
     call = ["calibrate", "colour.png", *grid, "--returns", "plain", "-o", "out.npy"]
     assert main([*call, "--jobs", "2"]) == 0
     out = capsys.readouterr().out
-    assert [tuple(line.split()[:2]) for line in out.splitlines()[1:5]] == [
+    assert [tuple(line.split()[:2]) for line in out.splitlines()[2:6]] == [
         ("20", "5"), ("20", "15.5"), ("40", "5"), ("40", "15.5"),
     ]  # fmt: skip
     X = io.imread("colour.png").astype(float)
@@ -106,6 +107,20 @@ def test_colours_are_channels_and_parameters_are_passed(folder, capsys):
     iterations = int(out.split("max_num_iter=")[1].split(",")[0])
     expected = tv(X, weight=weight, max_num_iter=iterations, channel_axis=-1)
     np.testing.assert_allclose(np.load("out.npy"), expected)
+
+
+def test_colours_are_colours_in_every_format_and_pages_are_no_colours(folder):
+    X = io.imread("colour.png")
+    np.save("colour.npy", X)
+    tifffile.imwrite("colour.tif", X, photometric="rgb")
+    tifffile.imwrite("pages.tif", np.moveaxis(X, -1, 0), photometric="minisblack")
+    grid = ["--denoiser", "gaussian", "--param", "sigma=1", "--returns", "plain"]
+    for name in ("colour.png", "colour.npy", "colour.tif"):
+        assert main(["calibrate", name, *grid, "-o", "out.npy"]) == 0
+        expected = np.stack([gaussian(X[..., c].astype(float)) for c in range(3)], axis=-1)
+        np.testing.assert_allclose(np.load("out.npy"), expected)
+    assert main(["calibrate", "pages.tif", *grid, "--batch-axis", "0", "-o", "out.npy"]) == 0
+    np.testing.assert_allclose(np.load("out.npy"), np.moveaxis(expected, -1, 0))
 
 
 def test_the_truth_may_be_given(folder, capsys):
@@ -138,18 +153,29 @@ def test_a_failed_candidate_is_a_warning(folder, capsys):
         (["folder.png"], "folder.png: cannot be read as an array"),
         (["grey.png", "--denoiser", "magic"], "invalid choice: 'magic'"),
         (["grey.png", "--denoiser", "tv"], "tv has eps, max_num_iter, weight"),
-        (["grey.png", "--param", "sigma=1"], "Invalid parameter 'sigma'"),
+        (["grey.png", "--param", "sigma=1"], "median has no 'sigma', it has mode, radius"),
         (["grey.png", "--param", "radius"], "is not of the form NAME=VALUES"),
-        (["grey.png", "--param", "radius=7:1"], "is empty"),
+        (["grey.png", "--param", "radius=7:1"], "holds 0 values"),
         (["grey.png", "--param", "radius=a:b"], "neither start:stop nor"),
         (["grey.png", "--param", "radius=1:2:0"], "step"),
-        (["grey.png", "--param", "radius=0.5:2"], "needs a positive step"),
+        (["grey.png", "--param", "radius=0.5:2"], "needs a step"),
         (["grey.png", "--param", "radius=0"], "radius=0 must be at least 1"),
         (["grey.png", "-o", "none/out.png"], "the folder none does not exist"),
         (["grey.png", "-o", "folder.png"], "is a folder"),
         (["grey.png", "-o", "out.gif"], "unknown format '.gif'"),
-        (["grey.npy", "-o", "out.png"], "cannot hold float32 data"),
-        (["deep.tif", "-o", "out.jpg"], "cannot hold uint16 data"),
+        (["grey.npy", "-o", "out.png"], "cannot hold such float32 data"),
+        (["deep.tif", "-o", "out.jpg"], "cannot hold such uint16 data"),
+        (["film.npy", "-o", "out.png"], "cannot hold shape (5, 16, 16)"),
+        (["grey.png", "--clean", "clean.png", "-o", "clean.png"], "is the input"),
+        (["grey.png", "--clean", "clean.png", "--figure", "clean.png"], "is the input"),
+        (["alpha.png"], "has an alpha channel"),
+        (["broken.tif"], "cannot be read as an array"),
+        (["grey.png", "--param", "partition__stride=4"], "median has no 'partition__stride'"),
+        (["grey.png", "--param", "output=plain"], "median has no 'output'"),
+        (["grey.png", "--param", "radius=1", "--param", "radius=2"], "radius is given twice"),
+        (["grey.png", "--param", "radius=1,,2"], "holds an empty value"),
+        (["grey.png", "--param", "radius=1:1e999:1"], "neither start:stop"),
+        (["grey.png", "--param", "radius=0.0:1:1e-12"], "give 1 to 1000"),
         (["grey.png", "-o", "grey.png"], "is the input, which is never overwritten"),
         (["grey.png", "-o", "link.png"], "is the input, which is never overwritten"),
         (["grey.png", "-o", "o.png", "--figure", "grey.png"], "is the input"),
@@ -167,6 +193,10 @@ def test_what_cannot_be_done_is_said_in_a_line(argv, message, folder, capsys):
     (folder / "folder.png").mkdir()
     (folder / "link.png").symlink_to("grey.png")
     np.save("strings.npy", np.array(["a", "b"]))
+    np.save("film.npy", np.zeros((5, 16, 16), np.uint8))
+    (folder / "broken.tif").write_bytes(b"not an image")
+    io.imsave("clean.png", io.imread("grey.png"))
+    io.imsave("alpha.png", np.dstack([io.imread("colour.png"), io.imread("grey.png")]))
     np.save("nan.npy", np.full((8, 8), np.nan))
     assert message in _refused(capsys, *argv)
 

@@ -32,7 +32,7 @@ def cases(draw):
         n_splits = draw(st.integers(2, min(5, np.prod([shape[a] for a in axes]))))
         partition = RandomPartition(n_splits, random_state=draw(st.integers(0, 9)))
     elif kind == "column":
-        partition = ColumnPartition(draw(st.integers(2, shape[-1])))
+        partition = ColumnPartition(draw(st.integers(2, shape[axes[-1]])), axis=axes[-1])
     else:
         shape = (2 * shape[0], *shape[1:])
         partition = PairPartition(axis=0)

@@ -8,7 +8,17 @@ import numpy as np
 
 from ..noise import estimate_noise
 
-__all__ = ["noise_relative"]
+__all__ = ["binary_unit", "noise_relative", "non_negative"]
+
+
+def binary_unit(X) -> float:
+    """Return the power of two next to the standard deviation of `X`, or 1 if that is 0.
+
+    scikit-image's functions add absolute constants here and there, and so suit data of
+    order 1. Dividing by a power of two, and multiplying again, changes no digit.
+    """
+    deviation = float(np.std(X, dtype=np.float64))
+    return 2.0 ** round(np.log2(deviation)) if deviation > 0 else 1.0
 
 
 def noise_relative(value, factor: float, X, channel_axis, *, name: str) -> float:
@@ -34,10 +44,12 @@ def noise_relative(value, factor: float, X, channel_axis, *, name: str) -> float
     """
     if value is None:
         return factor * estimate_noise(X, channel_axis=channel_axis)
+    return non_negative(value, name=name)
+
+
+def non_negative(value, *, name: str) -> float:
+    """Return a finite number that is not negative, or say which parameter is none."""
     strength = float(value) if isinstance(value, Real) else np.nan
     if not (np.isfinite(strength) and strength >= 0):
-        raise ValueError(
-            f"{name}={value!r} must be None or a finite number that is not negative, in the unit "
-            "of the data."
-        )
+        raise ValueError(f"{name}={value!r} must be a finite number that is not negative.")
     return strength

@@ -9,7 +9,7 @@ import numpy as np
 from skimage.restoration import denoise_nl_means
 
 from .._arrays import per_axis
-from ._scale import noise_relative
+from ._scale import noise_relative, non_negative
 
 __all__ = ["bilateral", "nl_means"]
 
@@ -63,24 +63,26 @@ def bilateral(X, *, sigma_color=None, sigma_spatial=1.0, radius=None, channel_ax
     array([0.1, 0.1, 9.1, 9.1])
     """
     sigma_color = noise_relative(sigma_color, 2.0, X, channel_axis, name="sigma_color")
-    sigma_spatial = noise_relative(sigma_spatial, 1.0, X, None, name="sigma_spatial")
+    sigma_spatial = non_negative(sigma_spatial, name="sigma_spatial")
     if sigma_color == 0 or sigma_spatial == 0:
         return X.copy()  # nothing else is near, or similar
     if radius is None:
         radius = max(2, ceil(3 * sigma_spatial))
     values = X[..., np.newaxis] if channel_axis is None else np.moveaxis(X, channel_axis, -1)
     ndim = values.ndim - 1
-    (radius,) = set(per_axis(radius, 1, name="radius", minimum=1))
+    radius = per_axis(radius, 1, name="radius", minimum=1)[0]
     total, count = values.copy(), np.ones(values.shape[:-1] + (1,), values.dtype)
     for offset in product(range(-radius, radius + 1), repeat=ndim):
         if offset <= (0,) * ndim or any(abs(d) >= n for d, n in zip(offset, values.shape)):
             continue  # a pair of entries has one weight, which serves both of them
         here = tuple(slice(max(0, -d), n - max(0, d)) for d, n in zip(offset, values.shape))
         there = tuple(slice(max(0, d), n - max(0, -d)) for d, n in zip(offset, values.shape))
-        difference = np.square(values[there] - values[here]).sum(axis=-1, keepdims=True)
-        difference *= values.dtype.type(-0.5 / sigma_color**2)
-        difference -= values.dtype.type(sum(d * d for d in offset) / (2 * sigma_spatial**2))
-        weight = np.exp(difference, out=difference)
+        difference = values[there] - values[here]
+        difference /= values.dtype.type(sigma_color)  # before the square, which might underflow
+        exponent = np.square(difference, out=difference).sum(axis=-1, keepdims=True)
+        exponent += values.dtype.type(sum(d * d for d in offset) / sigma_spatial**2)
+        exponent *= values.dtype.type(-0.5)
+        weight = np.exp(exponent, out=exponent)
         total[here] += weight * values[there]
         total[there] += weight * values[here]
         count[here] += weight
@@ -141,6 +143,8 @@ def nl_means(
     >>> bool(np.std(nl_means(noisy, h=1.0) - stripes) < 0.4 * np.std(noisy - stripes))
     True
     """
+    for name, value in (("patch_size", patch_size), ("patch_distance", patch_distance)):
+        per_axis(value, 1, name=name, minimum=1)
     ndim = X.ndim - (channel_axis is not None)
     most = 4 if fast_mode else 3
     if ndim > most:
@@ -159,7 +163,7 @@ def nl_means(
         patch_size=patch_size,
         patch_distance=patch_distance,
         h=h,
-        sigma=noise_relative(sigma, 1.0, X, None, name="sigma"),
+        sigma=non_negative(sigma, name="sigma"),
         fast_mode=fast_mode,
         preserve_range=True,
         channel_axis=None if channel_axis is None else -1,

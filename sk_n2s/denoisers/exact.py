@@ -95,4 +95,6 @@ def get_exact_form(denoiser) -> ExactForm | None:
         bound.handles_missing = form.handles_missing
         return bound
     form = getattr(denoiser, "exact", None)
+    if form is getattr(getattr(denoiser, "__wrapped__", None), "exact", None):
+        return None  # functools.wraps copied it: a decorated function is another denoiser
     return form if callable(form) and hasattr(form, "handles_missing") else None

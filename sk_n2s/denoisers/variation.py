@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 from skimage.restoration import denoise_tv_chambolle
 
-from ._scale import noise_relative
+from .._arrays import per_axis
+from ._scale import binary_unit, noise_relative
 
 __all__ = ["tv"]
 
@@ -53,10 +55,17 @@ def tv(X, *, weight=None, eps=2e-4, max_num_iter=200, channel_axis=None):
     >>> bool(np.std(tv(noisy, weight=3.0) - step) < 0.4 * np.std(noisy - step))
     True
     """
-    return denoise_tv_chambolle(
-        X,
-        weight=noise_relative(weight, 1.0, X, channel_axis, name="weight"),
+    per_axis(max_num_iter, 1, name="max_num_iter", minimum=1)
+    weight = noise_relative(weight, 1.0, X, channel_axis, name="weight")
+    if weight == 0 or np.ptp(X) == 0:
+        return X.copy()
+    unit = binary_unit(X)
+    result = denoise_tv_chambolle(
+        X / X.dtype.type(unit),
+        weight=weight / unit,
         eps=eps,
         max_num_iter=max_num_iter,
         channel_axis=channel_axis,
     )
+    result *= X.dtype.type(unit)
+    return result

@@ -8,7 +8,7 @@ import numpy as np
 from skimage.restoration import denoise_wavelet
 
 from .._arrays import per_axis
-from ._scale import noise_relative
+from ._scale import binary_unit, noise_relative
 
 __all__ = ["wavelet"]
 
@@ -80,12 +80,16 @@ def wavelet(
     axes = [a for a in range(X.ndim) if channel_axis is None or a != channel_axis % X.ndim]
     shifts = per_axis(max_shifts, len(axes), name="max_shifts")
     sigma = noise_relative(sigma, 1.0, X, channel_axis, name="sigma")
+    if sigma == 0 or np.ptp(X) == 0:
+        return X.copy()
+    unit = binary_unit(X)
+    X = X / X.dtype.type(unit)
     total = np.zeros_like(X)
     steps = list(product(*(range(s + 1) for s in shifts)))
     for step in steps:
         shifted = denoise_wavelet(
             np.roll(X, step, axis=axes),
-            sigma=sigma,
+            sigma=sigma / unit,
             wavelet=wavelet,
             mode=mode,
             wavelet_levels=wavelet_levels,
@@ -94,4 +98,5 @@ def wavelet(
             channel_axis=channel_axis,
         )
         total += np.roll(shifted, [-s for s in step], axis=axes)
-    return total / X.dtype.type(len(steps))
+    total *= X.dtype.type(unit / len(steps))
+    return total
