@@ -1,6 +1,6 @@
 """The tests that every denoiser of the package runs through, and the exact forms."""
 
-from functools import partial
+from functools import partial, wraps
 from itertools import product
 
 import numpy as np
@@ -47,11 +47,31 @@ def test_shape_and_dtype_stay_and_the_input_is_not_written_to(denoiser, shape, d
 
 
 @every_denoiser
-@pytest.mark.parametrize("scale", [1e-3, 1.0, 65535.0])
-def test_the_defaults_follow_the_scale_of_the_data(denoiser, scale, rng):
+@pytest.mark.parametrize("scale", [1e-20, 1e-3, 65535.0, 1e20])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_defaults_follow_the_scale_of_the_data(denoiser, scale, dtype, rng):
     X = np.kron(rng.normal(size=(4, 4)), np.ones((8, 8))) + 0.1 * rng.normal(size=(32, 32))
-    expected = scale * (denoiser(X) - 5)
-    np.testing.assert_allclose(denoiser(scale * (X - 5)), expected, atol=2e-3 * scale)
+    expected = denoiser(X) - 5
+    scaled = (scale * (X - 5)).astype(dtype)
+    np.testing.assert_allclose(denoiser(scaled) / scale, expected, atol=5e-3)
+
+
+@every_denoiser
+@pytest.mark.parametrize("value", [0.0, 1e6, 1 / 3])
+def test_a_blank_array_stays_blank(denoiser, value):
+    for shape in [(40,), (16, 16), (1, 20), (2,)]:
+        np.testing.assert_allclose(denoiser(np.full(shape, value)), value)
+
+
+def test_cycle_spinning_is_the_mean_over_shifted_arrays(rng):
+    X = rng.normal(size=(20, 24))
+    expected = np.zeros_like(X)
+    for step in product(range(3), range(2)):
+        once = wavelet(np.roll(X, step, axis=(0, 1)), sigma=1.0, max_shifts=0)
+        expected += np.roll(once, [-s for s in step], axis=(0, 1)) / 6
+    found = wavelet(X, sigma=1.0, max_shifts=(2, 1))
+    np.testing.assert_allclose(found, expected)
+    assert not np.allclose(found, wavelet(X, sigma=1.0, max_shifts=0))
 
 
 @every_denoiser
@@ -171,6 +191,21 @@ def test_exact_forms_are_seen_through_partial_objects():
     assert get_exact_form("median") is None
 
 
+def test_a_decorated_function_does_not_inherit_an_exact_form(rng):
+    @wraps(uniform)
+    def stabilised(X, **params):
+        return uniform(np.sqrt(X), **params) ** 2
+
+    assert get_exact_form(stabilised) is None
+
+    @exact_form_of(stabilised)
+    def stabilised_exact(X, **params):
+        return uniform.exact(np.sqrt(X), **params) ** 2
+
+    assert get_exact_form(stabilised) is stabilised_exact
+    assert get_exact_form(uniform) is uniform.exact
+
+
 def test_users_register_their_own_exact_form():
     def smooth(X, *, k=1):
         return (np.roll(X, k) + X + np.roll(X, -k)) / 3
@@ -201,6 +236,9 @@ def test_users_register_their_own_exact_form():
         (partial(bilateral, sigma_color=np.nan), "sigma_color=nan must be"),
         (partial(bilateral, radius=0), "radius=0 must be"),
         (partial(nl_means, h=-0.1), "h=-0.1 must be"),
+        (partial(nl_means, patch_size=0), "patch_size=0 must be"),
+        (partial(tv, max_num_iter=0), "max_num_iter=0 must be"),
+        (partial(bilateral, sigma_spatial=None), "sigma_spatial=None must be"),
         (partial(nl_means, channel_axis=0, fast_mode=False), None),
     ],
 )
@@ -226,7 +264,19 @@ def test_anisotropic_parameters(rng):
     np.testing.assert_allclose(gaussian.exact(X, sigma=(0.0, 2.0)), rows)
 
 
-def test_a_constant_array_stays_what_it_is():
-    X = np.full((16, 16), 5.0)
-    for denoiser in DENOISERS.values():
-        np.testing.assert_allclose(denoiser(X.copy()), 5.0)
+@pytest.mark.parametrize("sigma", [0.35, 1.0])
+def test_an_offset_costs_an_exact_form_no_more_digits_than_the_data(sigma, rng):
+    X = (1e6 + rng.normal(size=(40, 40))).astype(np.float32)
+    expected = gaussian.exact(X.astype(float), sigma=sigma)
+    assert np.abs(gaussian.exact(X, sigma=sigma) - expected).max() < 0.2
+
+
+def test_zero_strength_changes_nothing(rng):
+    X = rng.normal(size=(12, 12))
+    for call in (
+        partial(tv, weight=0),
+        partial(wavelet, sigma=0),
+        partial(bilateral, sigma_color=0),
+        partial(nl_means, h=0),
+    ):
+        np.testing.assert_array_equal(call(X), X)

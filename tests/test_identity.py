@@ -70,6 +70,15 @@ def test_each_copy_is_denoised_from_the_other(rng):
     np.testing.assert_array_equal(form.fit_transform(X), expected)
 
 
+def test_a_gap_in_one_copy_is_filled_from_around_it(rng):
+    ramp = np.linspace(0, 20, 40)[:, None] + np.zeros((40, 40))
+    X = ramp + rng.normal(scale=0.1, size=(2, 40, 40))
+    X[1][rng.random((40, 40)) < 0.1] = np.nan
+    form = JInvariantWrapper(gaussian, partition=PairPartition(), batch_axis=0)
+    inside = (slice(None), slice(5, -5))
+    assert np.mean((form.fit_transform(X) - ramp)[inside] ** 2) < 0.005
+
+
 PARITY = {
     "tv": (denoise_tv_chambolle, {"weight": 0.15}),
     "wavelet": (skimage_wavelet, {"sigma": 0.1}),

@@ -1,4 +1,5 @@
 import pickle
+import threading
 from functools import partial
 
 import joblib
@@ -7,14 +8,23 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
+from sklearn.compose import ColumnTransformer
 from sklearn.decomposition import PCA
 from sklearn.exceptions import FitFailedWarning, NotFittedError
+from sklearn.metrics import make_scorer, mean_squared_error
 from sklearn.model_selection import GridSearchCV, ParameterGrid
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from sk_n2s import GridPartition, JInvariantWrapper, SelfSupervisedSearchCV, WholeArray
+from sk_n2s import (
+    GridPartition,
+    JInvariantWrapper,
+    RandomPartition,
+    SelfSupervisedSearchCV,
+    WholeArray,
+)
 from sk_n2s.denoisers import gaussian, median, nl_means, tv, uniform
+from sk_n2s.fills import MeanFill
 from sk_n2s.losses import absolute_error, poisson_deviance, squared_error
 
 
@@ -118,15 +128,17 @@ def test_the_fill_and_the_partition_can_be_searched(noisy):
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
 
 
-def test_views_are_made_once_for_all_candidates(noisy):
+@pytest.mark.parametrize("partition", [None, RandomPartition(4, np.random.RandomState(0))])
+def test_views_are_made_once_for_all_candidates(partition, noisy):
     calls = []
 
-    def fill(X, hidden):
-        calls.append(1)
-        return np.nanmean(X)
+    class Spy(MeanFill):
+        def values(self, *args):
+            calls.append(1)
+            return super().values(*args)
 
-    grid = {"weight": [0.05, 0.1, 0.2]}
-    search = SelfSupervisedSearchCV(JInvariantWrapper(tv, fill=fill), grid, refit=False)
+    wrapper = JInvariantWrapper(tv, fill=Spy(np.ones((3, 3))), partition=partition)
+    search = SelfSupervisedSearchCV(wrapper, {"weight": [0.05, 0.1, 0.2]}, refit=False)
     search.fit(noisy)
     assert len(calls) == search.n_splits_ == 4
 
@@ -184,6 +196,53 @@ def test_around_a_pipeline_and_within_one(rng):
     outer = Pipeline([("identity", FunctionTransformer()), ("search", search)]).fit(X)
     assert outer.named_steps["search"].best_params_ == {"denoiser__pca__n_components": 3}
     assert outer.transform(X).shape == X.shape
+
+
+def test_a_pipeline_gets_the_data_as_they_are_and_may_not_harm_them(clean):
+    image = (255 * clean).astype(np.uint8)
+
+    def scale(X):
+        assert X.dtype == np.uint8
+        X //= 2
+        return X / 255
+
+    pipeline = Pipeline([("scale", FunctionTransformer(scale)), ("denoise", JInvariantWrapper(tv))])
+    search = SelfSupervisedSearchCV(pipeline, {"denoise__weight": [0.02, 9.0]}, refit=False)
+    before = image.copy()
+    assert search.fit(image).best_params_ == {"denoise__weight": 0.02}
+    assert_array_equal(image, before)
+
+
+def test_a_table_reaches_a_pipeline_with_its_names(rng):
+    table = pd.DataFrame(rng.normal(size=(20, 4)), columns=list("abcd"))
+    pick = ColumnTransformer([("pick", "passthrough", ["a", "c"])])
+    pipeline = Pipeline([("pick", pick), ("denoise", JInvariantWrapper(median))])
+    search = SelfSupervisedSearchCV(pipeline, {"denoise__radius": [1, 2]}).fit(table)
+    assert search.transform(table).shape == (20, 2)
+    assert search.score(table) == pytest.approx(search.best_score_)
+    alone = SelfSupervisedSearchCV(JInvariantWrapper(median), {"radius": [1]}).fit(table)
+    assert alone.feature_names_in_.tolist() == list("abcd")
+
+
+def test_what_is_masked_stays_unseen_behind_a_pipeline(noisy, rng):
+    mask = rng.random(noisy.shape) < 0.1
+    X = np.ma.MaskedArray(np.where(mask, 1e6, noisy), mask)
+    pipeline = Pipeline([("scale", StandardScaler()), ("denoise", JInvariantWrapper(tv))])
+    search = SelfSupervisedSearchCV(pipeline, {"denoise__weight": [0.1, 0.5]}, n_splits=None).fit(X)
+    assert np.abs(search.transform(X)).max() < 10
+    assert search.score(X) == pytest.approx(search.best_score_)
+
+
+def test_settings_of_a_head_that_compare_alike_are_told_apart(noisy):
+    def scale(X, w=None):
+        return X * np.sum(w) * (3 if w is True else 1)
+
+    pipeline = Pipeline([("s", FunctionTransformer(scale)), ("d", JInvariantWrapper(median))])
+    values = [np.ones(2), np.ones(3), 1, True]
+    grid = {"s__kw_args": [{"w": w} for w in values]}
+    search = SelfSupervisedSearchCV(pipeline, grid, refit=False).fit(noisy)
+    scores = search.cv_results_["mean_test_score"]
+    assert_allclose(scores / scores[2], [4, 9, 1, 9])
 
 
 # Losses --------------------------------------------------------------------------------
@@ -268,6 +327,16 @@ def test_a_partition_that_does_not_fit_fails_its_candidate(noisy):
     with pytest.warns(FitFailedWarning, match="stride=1000"):
         search.fit(noisy)
     assert search.best_params_ == {"partition": GridPartition(4)}
+
+
+@pytest.mark.parametrize("fill", [MeanFill(np.ones((3, 3, 3))), lambda X, hidden: X])
+def test_views_that_cannot_be_made_fail_their_candidates(fill, noisy):
+    search = SelfSupervisedSearchCV(JInvariantWrapper(tv), {"fill": [fill, "mean"]})
+    with pytest.warns(FitFailedWarning, match="1 of 2 candidates"):
+        search.fit(noisy)
+    assert search.best_params_ == {"fill": "mean"}
+    with pytest.raises(ValueError, match="kernel of shape|returned NaN"):
+        search.set_params(error_score="raise").fit(noisy)
 
 
 def test_errors_are_raised_where_asked(noisy):
@@ -376,6 +445,34 @@ def test_any_backend_gives_the_same_result_bit_for_bit(backend, noisy):
         if "score" in name and "time" not in name:
             assert_array_equal(column, many.cv_results_[name])
     assert many.best_index_ == one.best_index_
+
+
+def test_jobs_run_beside_each_other(noisy):
+    """Two tasks that wait for each other end only if both run at once."""
+    barrier = threading.Barrier(2, timeout=30)
+
+    def meet(X, *, k):
+        barrier.wait()
+        return gaussian(X)
+
+    wrapper = JInvariantWrapper(meet)
+    with joblib.parallel_backend("threading"):
+        search = SelfSupervisedSearchCV(wrapper, {"k": [1, 2]}, n_jobs=2, refit=False).fit(noisy)
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+
+
+def test_a_search_without_refit_forgets_the_last_estimator(noisy):
+    search = SelfSupervisedSearchCV(JInvariantWrapper(median), {"radius": [1]}).fit(noisy)
+    search.set_params(refit=False).fit(noisy)
+    assert not hasattr(search, "best_estimator_")
+    assert not hasattr(search, "n_features_in_")
+
+
+def test_a_scorer_is_no_loss(noisy):
+    scorer = make_scorer(mean_squared_error)
+    search = SelfSupervisedSearchCV(JInvariantWrapper(median), {"radius": [1]}, scoring=scorer)
+    with pytest.raises(ValueError, match="is a scorer, which needs a target"):
+        search.fit(noisy)
 
 
 def test_refit(noisy):

@@ -2,19 +2,30 @@ import pickle
 from functools import partial
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import ndimage, sparse
 from skimage.restoration import denoise_tv_bregman, denoise_tv_chambolle
+from sklearn import config_context
 from sklearn.base import clone
+from sklearn.cross_decomposition import PLSRegression
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from sk_n2s import GridPartition, JInvariantWrapper, RandomPartition, check_j_invariance
+from sk_n2s import (
+    ColumnPartition,
+    GridPartition,
+    JInvariantWrapper,
+    Partition,
+    RandomPartition,
+    check_j_invariance,
+)
 from sk_n2s.denoisers import DENOISERS, bilateral, gaussian, median, nl_means, tv, uniform, wavelet
+from sk_n2s.fills import MeanFill
 
 
 def _masked_by_hand(denoiser, X, stride):
@@ -104,6 +115,12 @@ def test_a_transformer_with_an_inverse_reconstructs(rng):
     scores = {k: wrapper.set_params(denoiser__n_components=k).fit(X).score(X) for k in (1, 2, 3, 9)}
     assert max(scores, key=scores.get) == 2
     check_j_invariance(JInvariantWrapper(PCA(2)), X, random_state=0)
+
+
+def test_a_regressor_that_also_transforms_predicts(rng):
+    X = rng.normal(size=(30, 2)) @ rng.normal(size=(2, 6)) + 0.1 * rng.normal(size=(30, 6))
+    found = JInvariantWrapper(PLSRegression(2), output="plain").fit_transform(X)
+    assert_allclose(found, PLSRegression(2).fit(X, X).predict(X))
 
 
 def test_a_regressor_predicts_the_array_from_itself(rng):
@@ -202,6 +219,16 @@ def test_wrapper_parameters_win_over_those_of_the_denoiser(rng):
             ValueError,
             "noise_variance of shape",
         ),
+        (
+            lambda: JInvariantWrapper(tv, output="blend", noise_variance="a"),
+            ValueError,
+            "noise_variance='a' must be",
+        ),
+        (
+            lambda: JInvariantWrapper(tv, fill=MeanFill(np.ones((3, 3, 3)))),
+            ValueError,
+            "kernel of shape",
+        ),
     ],
 )
 def test_a_bad_parameter_is_named_at_fit(make, error, message):
@@ -212,7 +239,19 @@ def test_a_bad_parameter_is_named_at_fit(make, error, message):
         wrapper.transform(np.zeros((8, 8)))
 
 
+def test_setting_parameters_happens_whole_or_not_at_all():
+    wrapper = JInvariantWrapper(median, radius=3)
+    with pytest.raises(ValueError, match="'foo'.*tv"):
+        wrapper.set_params(denoiser=tv, foo=1)
+    assert wrapper.denoiser is median
+    assert wrapper.get_params()["radius"] == 3
+    base = JInvariantWrapper(partial(tv, eps=1e-3), weight=0.3)
+    assert clone(base).set_params(denoiser=base.denoiser).get_params()["weight"] == 0.3
+
+
 def test_unknown_parameters_are_refused_by_set_params():
+    with pytest.raises(ValueError, match="partition is no estimator"):
+        JInvariantWrapper(median).set_params(partition__stride=2)
     with pytest.raises(ValueError, match="'sigma'.*it has mode, radius"):
         JInvariantWrapper(median).set_params(sigma=1)
     with pytest.raises(ValueError, match="denoiser__radius"):
@@ -324,6 +363,81 @@ def test_a_lone_entry_among_missing_ones_is_predicted_from_the_others():
     found = JInvariantWrapper(median).fit_transform(X)
     assert (found[0, 0], found[10, 10], found[19, 0]) == (4.0, 3.5, 1.5)
     check_j_invariance(JInvariantWrapper(median), X, random_state=0)
+
+
+@pytest.mark.parametrize("method", ["exact", "mask"])
+def test_gaps_are_filled_from_their_own_item(method):
+    X = np.full((2, 20, 20), np.nan)
+    X[0, 3, 3] = X[0, 14, 15] = 1.0
+    X[1] = 100.0
+    found = JInvariantWrapper(median, batch_axis=0, method=method).fit_transform(X)
+    assert_allclose(found[0], 1.0)
+    assert_allclose(found[1], 100.0)
+
+
+def test_a_blank_or_missing_frame_does_not_stop_a_film(rng):
+    X = rng.normal(size=(3, 16, 16))
+    for blank in (0.0, 5.0, np.nan):
+        X[1] = blank
+        for denoiser in (tv, wavelet, bilateral, nl_means, median):
+            found = JInvariantWrapper(denoiser, batch_axis=0).fit_transform(X)
+            assert np.isfinite(found).all()
+            if blank == blank:
+                assert_allclose(found[1], blank)
+
+
+@pytest.mark.parametrize("output", ["invariant", "plain", "blend"])
+@pytest.mark.parametrize("scale", [1e-26, 1e20])
+def test_single_precision_at_any_scale(scale, output, rng):
+    X = rng.normal(size=(24, 24))
+    wrapper = JInvariantWrapper(gaussian, output=output)
+    single = (X * scale).astype(np.float32)
+    found = wrapper.fit_transform(single)
+    assert found.dtype == np.float32
+    assert_allclose(found / np.float32(scale), wrapper.fit_transform(X), atol=1e-4)
+    assert wrapper.score(single) / scale**2 == pytest.approx(wrapper.score(X), rel=1e-3)
+
+
+def test_a_partition_has_to_cover_the_array(rng):
+    class Half(Partition):
+        def get_n_splits(self, X, axes=None):
+            return 1
+
+        def split(self, X, axes=None):
+            yield (slice(0, 4),), (slice(0, 4),)
+
+    with pytest.raises(ValueError, match="does not score every entry"):
+        JInvariantWrapper(tv, partition=Half()).fit_transform(rng.normal(size=(8, 8)))
+
+
+def test_a_column_partition_does_not_cut_channels_or_items(rng):
+    for kind in ("channel_axis", "batch_axis"):
+        wrapper = JInvariantWrapper(tv, partition=ColumnPartition(), **{kind: -1})
+        with pytest.raises(ValueError, match="axis=-1 of ColumnPartition is an axis of"):
+            wrapper.fit(rng.normal(size=(8, 8, 6)))
+
+
+def test_a_table_keeps_its_names_where_asked(rng):
+    table = pd.DataFrame(rng.normal(size=(9, 3)), columns=["a", "b", "c"])
+    pipeline = make_pipeline(StandardScaler(), JInvariantWrapper(median))
+    named = pipeline.set_output(transform="pandas").fit_transform(table)
+    assert named.columns.tolist() == ["a", "b", "c"]
+    with config_context(transform_output="pandas"):
+        volume = JInvariantWrapper(median).fit_transform(rng.normal(size=(6, 6, 6)))
+        image = JInvariantWrapper(median).fit_transform(table.to_numpy())
+    assert isinstance(volume, np.ndarray)
+    assert isinstance(image, np.ndarray)
+
+
+def test_a_fit_that_fails_or_follows_leaves_nothing_of_the_last(rng):
+    wrapper = JInvariantWrapper(median, output="blend").fit(rng.normal(size=(8, 8)))
+    wrapper.set_params(output="invariant").fit(rng.normal(size=(8, 8, 8)))
+    assert {n for n in vars(wrapper) if n.endswith("_")} == {"method_", "n_axes_"}
+    mixed = pd.DataFrame(rng.normal(size=(8, 2)), columns=[0, "b"])
+    with pytest.raises(TypeError):
+        wrapper.fit(mixed)
+    with pytest.raises(NotFittedError):
+        wrapper.transform(rng.normal(size=(8, 8)))
 
 
 def test_an_exact_form_that_cannot_skip_missing_entries_is_not_used(rng):
