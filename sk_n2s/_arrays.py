@@ -8,7 +8,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils.validation import check_array
 
-__all__ = ["along", "as_float_array", "check_axis", "per_axis", "unmasked"]
+__all__ = ["along", "as_float_array", "check_axis", "per_axis", "split_axes", "unmasked"]
 
 
 def as_float_array(X, *, name: str = "X") -> np.ndarray:
@@ -117,6 +117,46 @@ def check_axis(axis, ndim: int, *, name: str) -> int:
             f"from {-ndim} to {ndim - 1}."
         )
     return int(axis) % ndim
+
+
+def split_axes(
+    ndim: int, channel_axis: int | None, batch_axis: int | None
+) -> tuple[int | None, int | None, tuple[int, ...]]:
+    """Tell the axis of channels and that of items from those along which entries are neighbours.
+
+    Parameters
+    ----------
+    ndim : int
+        The number of axes.
+    channel_axis, batch_axis : int or None
+        As the user gave them.
+
+    Returns
+    -------
+    channel_axis, batch_axis : int or None
+        The same axes, counted from the start.
+    others : tuple of int
+        All other axes; there is at least one.
+
+    Raises
+    ------
+    ValueError
+        If there is no such axis, or no other, or both are the same.
+    """
+    channel = None if channel_axis is None else check_axis(channel_axis, ndim, name="channel_axis")
+    batch = None if batch_axis is None else check_axis(batch_axis, ndim, name="batch_axis")
+    if channel is not None and channel == batch:
+        raise ValueError(
+            f"channel_axis={channel_axis} and batch_axis={batch_axis} are the same axis: channels "
+            "belong together, items do not."
+        )
+    others = tuple(a for a in range(ndim) if a not in (channel, batch))
+    if not others:
+        raise ValueError(
+            f"channel_axis={channel_axis} and batch_axis={batch_axis} leave no axis of the {ndim} "
+            "along which to denoise."
+        )
+    return channel, batch, others
 
 
 def per_axis(value, ndim: int, *, name: str, minimum: int = 0) -> tuple[int, ...]:

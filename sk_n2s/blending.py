@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ._calling import apply_denoiser
 from .denoisers.linear import gaussian_exact
 from .losses import squared_error
 
@@ -14,7 +15,9 @@ __all__ = ["blend"]
 _SIGMA = 6.0
 
 
-def blend(X, invariant, noise_variance, axes: tuple[int, ...]) -> np.ndarray:
+def blend(
+    X, invariant, noise_variance, channel_axis: int | None = None, batch_axis: int | None = None
+) -> np.ndarray:
     """Return λ·f + (1 − λ)·x with λ = σ²/(σ² + τ²).
 
     f, the J-invariant prediction, and x, the measurement, have independent errors of
@@ -30,22 +33,24 @@ def blend(X, invariant, noise_variance, axes: tuple[int, ...]) -> np.ndarray:
         The J-invariant prediction.
     noise_variance : float or ndarray that broadcasts to that shape
         The variance σ² of the noise.
-    axes : tuple of int
-        The axes along which entries are neighbours.
+    channel_axis, batch_axis : int, default=None
+        Axes along which entries are not neighbours; not negative.
 
     Returns
     -------
     ndarray of the shape and dtype of `X`
         The blend; the prediction where entries are missing.
     """
-    others = [a for a in range(X.ndim) if a not in axes]
-    front = list(range(len(others)))
-    residuals = np.moveaxis(squared_error(X, invariant), others, front)
-    local = np.empty_like(residuals)
-    for place in np.ndindex(residuals.shape[: len(others)]):
-        local[place] = gaussian_exact(residuals[place], sigma=_SIGMA)
+    local = apply_denoiser(
+        gaussian_exact,
+        squared_error(X, invariant),
+        {"sigma": _SIGMA},
+        channel_axis=channel_axis,
+        batch_axis=batch_axis,
+        allow_nan=True,
+    )
     variance = np.asarray(noise_variance, dtype=np.float64)
-    excess = np.maximum(np.nan_to_num(np.moveaxis(local, front, others)) - variance, 0)
+    excess = np.maximum(np.nan_to_num(local) - variance, 0)
     total = variance + excess
     weight = np.ones(X.shape)
     np.divide(variance, total, out=weight, where=total > 0)

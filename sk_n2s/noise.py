@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pywt
 
-from ._arrays import as_float_array, check_axis
+from ._arrays import as_float_array, split_axes
 from .fills import MeanFill
 
 __all__ = ["check_noise_variance", "estimate_noise"]
@@ -48,12 +48,8 @@ def estimate_noise(X, *, channel_axis: int | None = None, batch_axis: int | None
     2.0
     """
     X = as_float_array(X)
-    others = {
-        check_axis(axis, X.ndim, name=name)
-        for name, axis in (("channel_axis", channel_axis), ("batch_axis", batch_axis))
-        if axis is not None
-    }
-    axes = tuple(a for a in range(X.ndim) if a not in others and X.shape[a] > 1)
+    axes = split_axes(X.ndim, channel_axis, batch_axis)[2]
+    axes = tuple(a for a in axes if X.shape[a] > 1)
     if not axes:
         return 0.0
     missing = np.isnan(X)

@@ -69,8 +69,7 @@ class SelfSupervisedCurveDisplay:
             A fitted search.
         clean : array-like, default=None
             The clean data; then every candidate is run on the noisy data once more, as
-            J-invariant form and plainly. Behind a pipeline's other steps, they are compared
-            as they come out of the pipeline.
+            J-invariant form and plainly.
         noisy : array-like, default=None
             The data that the search was fitted to. None takes them from the search, which
             remembers them until it is pickled.
@@ -247,13 +246,19 @@ def true_errors(search, clean, noisy=None) -> dict[str, np.ndarray]:
     Raises
     ------
     ValueError
-        If the noisy data are not known any more, or `clean` has another shape.
+        If the noisy data are not known any more, or `clean` has another shape, or the
+        search is over a pipeline, which may change the scale.
     """
     noisy = getattr(search, "_noisy", None) if noisy is None else noisy
     if noisy is None:
         raise ValueError(
             "noisy=None, and the search does not remember its data, since it was pickled: pass "
             "the data that it was fitted to."
+        )
+    if hasattr(search.estimator, "steps"):
+        raise ValueError(
+            "clean cannot be compared with what comes out of a pipeline, on whatever scale: wrap "
+            "the pipeline, JInvariantWrapper(Pipeline(...)), to stay on that of the data."
         )
     noisy, clean = as_float_array(noisy), as_float_array(clean, name="clean")
     if noisy.shape != clean.shape:
@@ -266,7 +271,7 @@ def true_errors(search, clean, noisy=None) -> dict[str, np.ndarray]:
     for params in search.cv_results_["params"]:
         estimator = clone(search.estimator).set_params(**clone(params, safe=False))
         for output in ("invariant", "plain"):
-            _last(estimator).set_params(output=output)
+            estimator.set_params(output=output)
             try:
                 denoised = estimator.fit_transform(noisy)
             except Exception:  # a candidate that failed in the search has no curve
@@ -279,9 +284,3 @@ def true_errors(search, clean, noisy=None) -> dict[str, np.ndarray]:
 def _mean(losses) -> float:
     known = losses[~np.isnan(losses)]
     return float(known.mean()) if known.size else np.nan
-
-
-def _last(estimator):
-    while hasattr(estimator, "steps"):
-        estimator = estimator.steps[-1][1]
-    return estimator

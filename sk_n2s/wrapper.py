@@ -11,7 +11,7 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from ._arrays import as_float_array, check_axis
+from ._arrays import as_float_array, split_axes
 from ._calling import apply_denoiser, name_of
 from ._parameters import DenoiserParameters
 from .blending import blend
@@ -150,23 +150,7 @@ class JInvariantWrapper(TransformerMixin, DenoiserParameters):
 
     def _axes(self, ndim):
         """Return the channel axis, the batch axis, and the others."""
-        special = [
-            None if axis is None else check_axis(axis, ndim, name=name)
-            for name, axis in (("channel_axis", self.channel_axis), ("batch_axis", self.batch_axis))
-        ]
-        channel, batch = special
-        if channel is not None and channel == batch:
-            raise ValueError(
-                f"channel_axis={self.channel_axis} and batch_axis={self.batch_axis} are the same "
-                "axis: channels belong together, items do not."
-            )
-        axes = tuple(a for a in range(ndim) if a not in special)
-        if not axes:
-            raise ValueError(
-                f"channel_axis={self.channel_axis} and batch_axis={self.batch_axis} leave no axis "
-                f"of the {ndim} along which to denoise."
-            )
-        return channel, batch, axes
+        return split_axes(ndim, self.channel_axis, self.batch_axis)
 
     def view_plan(self, X: np.ndarray) -> ViewPlan:
         """Return how the entries of `X` are hidden; validates all parameters.
@@ -344,7 +328,7 @@ class JInvariantWrapper(TransformerMixin, DenoiserParameters):
         if self.output == "blend":
             check_is_fitted(self, "noise_variance_")
             variance = self._noise_variance(self.noise_variance_, X)
-            return blend(X, result, variance, self._axes(X.ndim)[2])
+            return blend(X, result, variance, *self._axes(X.ndim)[:2])
         return result
 
     def predict(self, X):

@@ -4,6 +4,8 @@ import sys
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from sk_n2s import JInvariantWrapper, SelfSupervisedSearchCV
 from sk_n2s.denoisers import gaussian, median
@@ -73,6 +75,14 @@ def test_candidates_of_several_parameters_are_named(noisy, clean):
         "denoiser=gaussian, sigma=1",
     ]
     assert np.isfinite(display.errors["plain"]).all()
+
+
+def test_a_pipeline_has_a_curve_but_no_truth(noisy, clean):
+    pipeline = make_pipeline(StandardScaler(), JInvariantWrapper(median))
+    search = SelfSupervisedSearchCV(pipeline, {"jinvariantwrapper__radius": [1, 2]}).fit(noisy)
+    assert set(SelfSupervisedCurveDisplay.from_search(search).lines_) == {"loss"}
+    with pytest.raises(ValueError, match="clean cannot be compared"):
+        SelfSupervisedCurveDisplay.from_search(search, clean)
 
 
 def test_a_candidate_that_failed_leaves_a_gap(noisy, clean):

@@ -7,7 +7,7 @@ from itertools import product
 import numpy as np
 from skimage.restoration import denoise_wavelet
 
-from .._arrays import per_axis
+from .._arrays import per_axis, split_axes
 from ._scale import binary_unit, noise_relative
 
 __all__ = ["wavelet"]
@@ -77,7 +77,7 @@ def wavelet(
     methods = {"bayes": "BayesShrink", "universal": "VisuShrink"}
     if shrinkage not in methods:
         raise ValueError(f"shrinkage={shrinkage!r} must be one of {sorted(methods)}.")
-    axes = [a for a in range(X.ndim) if channel_axis is None or a != channel_axis % X.ndim]
+    axes = split_axes(X.ndim, channel_axis, None)[2]
     shifts = per_axis(max_shifts, len(axes), name="max_shifts")
     sigma = noise_relative(sigma, 1.0, X, channel_axis, name="sigma")
     if sigma == 0 or np.ptp(X) == 0:
