@@ -207,9 +207,9 @@ class _NeighbourFill(Fill):
             values[empty] = _wide_mean(X, visible, axes)[where][empty]
         return values
 
+    @abstractmethod
     def _combine(self, neighbours, shape, dtype):
         """Return one value for each entry, and where there was no neighbour to take it from."""
-        raise NotImplementedError
 
     @staticmethod
     def _stack(neighbours, shape, dtype):

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from cases import FILLS
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -7,15 +8,6 @@ from scipy import ndimage
 
 from sk_n2s.fills import MeanFill, MedianFill, RandomFill, ZeroFill, check_fill
 
-FILLS = [
-    MeanFill(),
-    MeanFill("square"),
-    MeanFill(border="mirror"),
-    MedianFill(),
-    RandomFill(),
-    ZeroFill(),
-    check_fill(lambda X, hidden: np.nanmean(X)),
-]
 hidden_masks = hnp.arrays(bool, hnp.array_shapes(max_dims=3, min_side=2, max_side=6)).filter(
     lambda mask: not mask.all()
 )

@@ -2,37 +2,17 @@
 
 import numpy as np
 import pytest
+from cases import FILLS, PARTITIONS
 
 from sk_n2s import (
-    CheckerboardPartition,
     ColumnPartition,
-    GridPartition,
     JInvariantWrapper,
-    PairPartition,
     RandomPartition,
     check_j_invariance,
 )
 from sk_n2s.denoisers import DENOISERS, exact_form_of, gaussian, get_exact_form, median, tv
-from sk_n2s.fills import MeanFill, MedianFill, RandomFill, ZeroFill
 
 SHAPES = [(30,), (10, 9), (6, 7, 6)]
-PARTITIONS = [
-    None,
-    GridPartition(3),
-    CheckerboardPartition(),
-    RandomPartition(3, random_state=0),
-    ColumnPartition(3),
-    PairPartition(),
-]
-FILLS = [
-    MeanFill(),
-    MeanFill("square"),
-    MeanFill(border="mirror"),
-    MedianFill(),
-    RandomFill(),
-    ZeroFill(),
-    lambda X, hidden: np.nanmean(X),
-]
 #: Cheaper than the defaults, and no less able to leak.
 PARAMS = {
     "bilateral": {"radius": 1},

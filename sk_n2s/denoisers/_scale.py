@@ -16,6 +16,16 @@ def binary_unit(X) -> float:
 
     scikit-image's functions add absolute constants here and there, and so suit data of
     order 1. Dividing by a power of two, and multiplying again, changes no digit.
+
+    Parameters
+    ----------
+    X : ndarray
+        The data.
+
+    Returns
+    -------
+    float
+        A power of two.
     """
     deviation = float(np.std(X, dtype=np.float64))
     return 2.0 ** round(np.log2(deviation)) if deviation > 0 else 1.0
@@ -48,7 +58,25 @@ def noise_relative(value, factor: float, X, channel_axis, *, name: str) -> float
 
 
 def non_negative(value, *, name: str) -> float:
-    """Return a finite number that is not negative, or say which parameter is none."""
+    """Return `value` as a float.
+
+    Parameters
+    ----------
+    value : object
+        What the user gave.
+    name : str
+        The parameter's name, for the error message.
+
+    Returns
+    -------
+    float
+        The value.
+
+    Raises
+    ------
+    ValueError
+        If it is not a finite number, or negative.
+    """
     strength = float(value) if isinstance(value, Real) else np.nan
     if not (np.isfinite(strength) and strength >= 0):
         raise ValueError(f"{name}={value!r} must be a finite number that is not negative.")
