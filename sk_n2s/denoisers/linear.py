@@ -41,9 +41,11 @@ def _leave_one_out(X, smooth: Callable, kernels, mode: str):
         weight = _own_weight(kernel, X.shape[axis], mode)
         own = own * along(weight, axis, X.ndim)
     own = own.astype(X.dtype, copy=False)
-    # The filters leave a constant as it is, and small differences keep more digits.
-    centre = X.dtype.type(np.nanmean(X, dtype=np.float64)) if X.dtype == np.float32 else 0
-    X = X - centre
+    centre = X.dtype.type(0)
+    if X.dtype == np.float32:
+        # The filters leave a constant as it is, and small values keep more of their digits.
+        centre = X.dtype.type(np.nanmean(X, dtype=np.float64))
+        X = X - centre
     missing = np.isnan(X)
     if missing.any():
         seen = (~missing).astype(X.dtype)
@@ -57,7 +59,8 @@ def _leave_one_out(X, smooth: Callable, kernels, mode: str):
     if alone.any():
         others[alone], rest[alone] = np.nan, 1
     others /= rest
-    others += centre
+    if centre:
+        others += centre
     return others
 
 
