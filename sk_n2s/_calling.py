@@ -171,8 +171,7 @@ def apply_denoiser(
             )
         return answer
     if channel_axis is not None:
-        signature = signature_of(denoiser)
-        if "channel_axis" in signature.defaults or "channel_axis" in signature.required:
+        if "channel_axis" in signature_of(denoiser).names():
             params = {**params, "channel_axis": channel_axis}
         else:
             return apply_denoiser(

@@ -127,7 +127,7 @@ def tabulate(candidates: list[dict], answers: list[list[Answer]], error_score) -
     dict of arrays
         The columns, in scikit-learn's order and with its names.
     """
-    failed = np.array([any(a.failure for a in per) for per in answers])
+    out_of_race = np.array([any(a.failure for a in per) for per in answers])
     merged: list[dict] = [{k: v for a in per for k, v in a.losses.items()} for per in answers]
     n_splits = max((max(m) + 1 for m in merged if m), default=1)
     score = np.full((len(candidates), n_splits), np.nan)
@@ -136,17 +136,16 @@ def tabulate(candidates: list[dict], answers: list[list[Answer]], error_score) -
         for split, (total, count) in losses.items():
             if count:
                 score[i, split], weight[i, split] = -total / count, count
-    empty = ~failed & (weight.sum(axis=1) == 0)
+    empty = ~out_of_race & (weight.sum(axis=1) == 0)
     filler = np.nan if error_score == "raise" else error_score
-    score[failed] = filler
-    weight[failed] = 1
+    score[out_of_race] = filler
+    weight[out_of_race] = 1
     weight[empty, 0] = 1  # nothing scored: NaN, and never the best
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with np.errstate(invalid="ignore"):  # an infinite error_score
         share = weight / weight.sum(axis=1, keepdims=True)
         mean = np.where(weight > 0, share * score, 0).sum(axis=1)
         deviation = np.where(weight > 0, share * (score - mean[:, None]) ** 2, 0).sum(axis=1)
-    out = failed | np.isnan(mean)
+    out = out_of_race | np.isnan(mean)
     rank = np.full(len(candidates), np.count_nonzero(~out) + 1, dtype=np.int32)
     rank[~out] = rankdata(-mean[~out], method="min")
 

@@ -100,7 +100,8 @@ class DenoiserParameters(BaseEstimator):
             f"{type(self).__name__}: {hint}."
         )
 
-    def _check_denoiser(self):
+    def _check_denoiser(self, supplied: tuple[str, ...] = ()):
+        """Refuse what is no denoiser, or lacks parameters that are not `supplied` either."""
         function = callable(self.denoiser) and not isinstance(self.denoiser, type)
         if not function and not is_estimator(self.denoiser):
             raise TypeError(
@@ -110,13 +111,12 @@ class DenoiserParameters(BaseEstimator):
         for name in self.denoiser_params:
             self._check_name(name, self.denoiser)
         signature = signature_of(self.denoiser)
-        absent = [n for n in signature.required if n not in self.denoiser_params]
-        if self.channel_axis is not None and "channel_axis" in absent:
-            absent.remove("channel_axis")
+        given = (*self.denoiser_params, *supplied)
+        absent = [n for n in signature.required if n not in given]
         if absent:
             raise ValueError(
                 f"The denoiser {name_of(self.denoiser)} needs the parameters {', '.join(absent)}, "
-                f"which have no default: JInvariantWrapper(..., {absent[0]}=...)."
+                f"which have no default: {type(self).__name__}(..., {absent[0]}=...)."
             )
 
 

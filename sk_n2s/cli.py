@@ -40,6 +40,10 @@ class _Picture:
     dtype: np.dtype
     unit: float = 1.0  # the value of one step of `dtype`
 
+    @property
+    def is_coloured(self) -> bool:
+        return self.array.ndim == 3 and self.array.shape[-1] == 3
+
 
 def _classic() -> tuple[_Picture, np.ndarray]:
     """Return the noisy and the clean image of the classic experiment, on a scale of 0 to 1."""
@@ -130,8 +134,7 @@ def _check_format(path: Path, like: _Picture) -> None:
     if suffix not in _IMAGES + _ARRAYS:
         raise _Refusal(f"{path}: unknown format {path.suffix!r}, use one of {_SUFFIXES}")
     held = (np.uint8, np.uint16) if suffix == ".png" and like.array.ndim == 2 else (np.uint8,)
-    coloured = like.array.ndim == 3 and like.array.shape[-1] == 3
-    if suffix in _IMAGES and not (like.array.ndim == 2 or coloured):
+    if suffix in _IMAGES and not (like.array.ndim == 2 or like.is_coloured):
         raise _Refusal(f"{path}: {suffix} cannot hold shape {like.array.shape}, write .npy or .tif")
     if suffix in _IMAGES and like.dtype not in held:
         raise _Refusal(f"{path}: {suffix} cannot hold such {like.dtype} data, write .npy or .tif")
@@ -172,8 +175,8 @@ def _values(text: str) -> list:
 
 
 def _grid(denoiser: str, params: Sequence[str]) -> dict[str, list]:
-    own = JInvariantWrapper(DENOISERS[denoiser]).get_params(deep=False)
-    has = sorted(JInvariantWrapper(DENOISERS[denoiser]).get_params().keys() - own.keys())
+    wrapper = JInvariantWrapper(DENOISERS[denoiser])
+    has = sorted(wrapper.get_params(deep=True).keys() - wrapper.get_params(deep=False).keys())
     if not params:
         if denoiser == "median":
             return {"radius": list(range(1, 7))}
@@ -234,8 +237,7 @@ def _calibrate(args: argparse.Namespace) -> None:
     drawn = _can_draw(figure, required=args.figure is not None)
 
     channel_axis = args.channel_axis
-    coloured = noisy.array.ndim == 3 and noisy.array.shape[-1] == 3
-    if channel_axis is None and args.batch_axis is None and coloured:
+    if channel_axis is None and args.batch_axis is None and noisy.is_coloured:
         channel_axis = -1
         print("three values along the last axis: taken for colours (--channel-axis, --batch-axis)")
     grid = _grid(args.denoiser, args.param)

@@ -190,13 +190,15 @@ class _NeighbourFill(Fill):
     border: str = "visible"
 
     def check(self, ndim):  # noqa: D102
+        self._checked_kernel(ndim)
+
+    def _checked_kernel(self, ndim) -> np.ndarray:
         if self.border not in ("visible", "mirror"):
             raise ValueError(f'border={self.border!r} must be "visible" or "mirror".')
-        _kernel(self.kernel, ndim)
+        return _kernel(self.kernel, ndim)
 
     def values(self, X, visible, where, axes):  # noqa: D102
-        self.check(len(axes))
-        kernel = _kernel(self.kernel, len(axes))
+        kernel = self._checked_kernel(len(axes))
         slices = where if _is_slices(where, X.ndim) else (slice(None),) * X.ndim
         shape = X[slices].shape
         found = _neighbours(X, visible, slices, axes, kernel, self.border)

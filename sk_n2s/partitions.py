@@ -110,6 +110,21 @@ def _all_axes(X, axes) -> tuple[int, ...]:
     return tuple(range(np.ndim(X))) if axes is None else tuple(axes)
 
 
+def _cut_shape(X, axes) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the axes that may be cut, and their lengths."""
+    axes = _all_axes(X, axes)
+    return axes, tuple(np.shape(X)[a] for a in axes)
+
+
+def _check_n_splits(partition, most: int, what: str) -> None:
+    n_splits = partition.n_splits
+    if not isinstance(n_splits, Integral) or int(n_splits) not in range(2, most + 1):
+        raise ValueError(
+            f"n_splits={n_splits!r} of {type(partition).__name__} must be an integer "
+            f"from 2 to {most}, the {what}."
+        )
+
+
 def _index(ndim: int, slices: dict[int, slice]) -> tuple[slice, ...]:
     return tuple(slices.get(axis, slice(None)) for axis in range(ndim))
 
@@ -178,8 +193,7 @@ class CheckerboardPartition(Partition):
     """
 
     def _shape(self, X, axes):
-        axes = _all_axes(X, axes)
-        shape = tuple(np.shape(X)[a] for a in axes)
+        axes, shape = _cut_shape(X, axes)
         if prod(shape) < 2:
             raise ValueError(
                 f"CheckerboardPartition needs at least two entries along the axes {axes}, "
@@ -217,14 +231,9 @@ class RandomPartition(Partition):
     random_state: Any = None
 
     def _shape(self, X, axes):
-        axes = _all_axes(X, axes)
-        shape = tuple(np.shape(X)[a] for a in axes)
-        if not isinstance(self.n_splits, Integral) or not 2 <= self.n_splits <= prod(shape):
-            raise ValueError(
-                f"n_splits={self.n_splits!r} of RandomPartition must be an integer from 2 to "
-                f"{prod(shape)}, the number of entries that can be hidden in data of shape "
-                f"{np.shape(X)}."
-            )
+        axes, shape = _cut_shape(X, axes)
+        what = f"number of entries that can be hidden in data of shape {np.shape(X)}"
+        _check_n_splits(self, prod(shape), what)
         return axes, shape
 
     def get_n_splits(self, X, axes=None):  # noqa: D102
@@ -264,12 +273,7 @@ class ColumnPartition(Partition):
                 f"axis={self.axis} of ColumnPartition is an axis of channels or of independent "
                 f"items, which is not cut: give one of {tuple(axes)}."
             )
-        length = np.shape(X)[axis]
-        if not isinstance(self.n_splits, Integral) or not 2 <= self.n_splits <= length:
-            raise ValueError(
-                f"n_splits={self.n_splits!r} of ColumnPartition must be an integer from 2 to "
-                f"{length}, the length of axis {axis} of the data."
-            )
+        _check_n_splits(self, np.shape(X)[axis], f"length of axis {axis} of the data")
         return axis
 
     def get_n_splits(self, X, axes=None):  # noqa: D102

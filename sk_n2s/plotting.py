@@ -270,15 +270,20 @@ def true_errors(search, clean, noisy=None) -> dict[str, np.ndarray]:
     errors: dict[str, list] = {"invariant": [], "plain": [], "plain_loss": []}
     for params in search.cv_results_["params"]:
         estimator = clone(search.estimator).set_params(**clone(params, safe=False))
-        for output in ("invariant", "plain"):
-            estimator.set_params(output=output)
-            try:
-                denoised = estimator.fit_transform(noisy)
-            except Exception:  # a candidate that failed in the search has no curve
-                denoised = np.full_like(noisy, np.nan)
-            errors[output].append(_mean(loss(clean, denoised)))
-        errors["plain_loss"].append(_mean(loss(noisy, denoised)))
+        invariant, plain = (
+            _denoised(estimator, output, noisy) for output in ("invariant", "plain")
+        )
+        errors["invariant"].append(_mean(loss(clean, invariant)))
+        errors["plain"].append(_mean(loss(clean, plain)))
+        errors["plain_loss"].append(_mean(loss(noisy, plain)))
     return {name: np.array(values) for name, values in errors.items()}
+
+
+def _denoised(estimator, output: str, noisy):
+    try:
+        return estimator.set_params(output=output).fit_transform(noisy)
+    except Exception:  # a candidate that failed in the search has no curve
+        return np.full_like(noisy, np.nan)
 
 
 def _mean(losses) -> float:

@@ -302,6 +302,7 @@ class BaseSelfSupervisedSearch(  # type: ignore[call-arg]
 
 
 def _call(ask, view):
+    # scikit-learn's `delayed` copies what it wraps, and would unwrap what has to be wrapped.
     return ask(view)
 
 

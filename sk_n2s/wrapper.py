@@ -171,7 +171,7 @@ class JInvariantWrapper(TransformerMixin, DenoiserParameters):
             If a parameter is not valid, or does not fit `X`.
         """
         self._validate_params()
-        self._check_denoiser()
+        self._check_denoiser(() if self.channel_axis is None else ("channel_axis",))
         axes = self._axes(X.ndim)[2]
         form = get_exact_form(self.denoiser)
         if self.method == "exact" and form is None:

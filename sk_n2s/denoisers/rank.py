@@ -97,16 +97,18 @@ def median_exact(X, *, radius=1, mode="nearest"):
 
     # What the footprint alone does not leave out: NaN, and the copies of an entry that the
     # border mode puts into that entry's own ball.
+    # With NaN, that is wherever a ball reaches one or the border, beyond which copies of one lie.
     places = [border_index(n, r, mode) for n, r in zip(X.shape, radii, strict=True)]
-    doubtful = np.zeros(X.shape, dtype=bool)
+    doubtful = ndimage.binary_dilation(missing, footprint) if gaps else missing
     for axis, (place, r, n) in enumerate(zip(places, radii, X.shape, strict=True)):
-        meets_itself = np.zeros(n, dtype=bool)
-        for d in (*range(-r, 0), *range(1, r + 1)):
-            meets_itself |= place[r + d : r + d + n] == np.arange(n)
-        doubtful |= along(meets_itself, axis, X.ndim)
-    if gaps:
-        doubtful |= ndimage.binary_dilation(missing, footprint)
-        doubtful |= _near_border(X.shape, radii)
+        position = np.arange(n)
+        if gaps:
+            suspect = (position < r) | (position >= n - r)
+        else:
+            suspect = np.zeros(n, dtype=bool)
+            for d in (*range(-r, 0), *range(1, r + 1)):
+                suspect |= place[r + d : r + d + n] == position
+        doubtful = doubtful | along(suspect, axis, X.ndim)
     entries = np.nonzero(doubtful)
     offsets = [o - r for o, r in zip(np.nonzero(footprint), radii, strict=True)]
     rows = max(1, _BLOCK // max(1, footprint.sum()))
@@ -139,13 +141,3 @@ def _donut(X, footprint, mode):
         for rank in (middle, middle + 1)
     )
     return np.where(lower < X, lower, upper)
-
-
-def _near_border(shape, radii):
-    """Return which entries have a ball that reaches beyond the border."""
-    near = np.zeros(shape, dtype=bool)
-    for axis, (n, r) in enumerate(zip(shape, radii, strict=True)):
-        position = np.arange(n)
-        reach = (position < r) | (position >= n - r)
-        near |= along(reach, axis, len(shape))
-    return near
