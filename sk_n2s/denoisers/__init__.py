@@ -10,13 +10,14 @@ from .adaptive import bilateral, nl_means
 from .exact import exact_form_of, get_exact_form
 from .linear import gaussian, uniform
 from .rank import median
+from .ridge import nl_ridge
 from .variation import tv
 from .wavelets import wavelet
 
 #: The denoisers by name: what the command line offers, and what the common tests run through.
 DENOISERS = {
     function.__name__: function
-    for function in (bilateral, gaussian, median, nl_means, tv, uniform, wavelet)
+    for function in (bilateral, gaussian, median, nl_means, nl_ridge, tv, uniform, wavelet)
 }
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "get_exact_form",
     "median",
     "nl_means",
+    "nl_ridge",
     "tv",
     "uniform",
     "wavelet",

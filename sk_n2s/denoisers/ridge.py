@@ -1,0 +1,312 @@
+"""Non-local ridge regression: similar patches denoise each other linearly."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import product
+from typing import NamedTuple
+
+import numpy as np
+from scipy import sparse
+
+from .._arrays import per_axis
+from ._scale import noise_relative
+
+__all__ = ["nl_ridge"]
+
+#: Defaults for 1, 2, 3, and more axes: sides of the patches of the two steps, side of the
+#: window. Patches of some 50 to 125 entries, windows of some 1,300 positions.
+_PATCH_SIZE = {1: (41, 31), 2: (9, 7), 3: (5, 4)}
+_WINDOW = {1: 1369, 2: 37, 3: 11}
+
+#: Data up to this many units of the noise are worked on in single precision.
+_SINGLE = 1e4
+
+#: Reference patches that are worked on together, which bounds the memory.
+_TILE = 64
+
+#: Matrices up to this order are inverted by LAPACK.
+_LEAF = 12
+
+
+def nl_ridge(
+    X,
+    *,
+    sigma=None,
+    patch_size=None,
+    group_size=(18, 60),
+    window=None,
+    step=3,
+    n_refinements=1,
+    channel_axis=None,
+):
+    """Non-local ridge regression: each patch is a linear combination of similar ones.
+
+    For each reference patch, the patches within a window that resemble it most are the
+    columns of a matrix Y. All of them are estimated as YΘ with weights Θ that sum to one
+    in each column and minimise Stein's estimate of the error. The result serves as the
+    pilot of a second step, which finds its groups and its weights in the pilot: ridge
+    regression, whose penalty is the variance of the noise. Overlapping estimates are
+    averaged, each weighted by the inverse of its variance.
+
+    Parameters
+    ----------
+    X : ndarray of float, any number of axes
+        The data.
+    sigma : float or array-like, default=None
+        The standard deviation of the noise, in the unit of the data, or one that
+        broadcasts to the shape of `X`. None takes what `estimate_noise` reads in `X`.
+    patch_size : int or tuple of two int, default=None
+        Side of the patches, in both steps or in each; None takes (9, 7) for images,
+        (41, 31) for signals, (5, 4) for volumes.
+    group_size : int or tuple of two int, default=(18, 60)
+        How many patches form a group, in both steps or in each; at most half as many as a
+        patch has entries in the first step.
+    window : int, default=None
+        Side of the window of positions that are searched; None takes 37 for images, 1369
+        for signals, 11 for volumes.
+    step : int, default=3
+        Distance between reference patches. Smaller is slightly better, and slower: 4 takes
+        0.6 of the time for images and loses 0.03 to 0.05 dB.
+    n_refinements : int, default=1
+        How often the second step is made: 2 takes the first result as the pilot of
+        another, which is a little better where the noise is not strong.
+    channel_axis : int, default=None
+        An axis of channels, whose patches are joined.
+
+    Returns
+    -------
+    ndarray of the shape and dtype of `X`
+        The denoised data.
+
+    Raises
+    ------
+    ValueError
+        If a parameter does not fit.
+
+    Notes
+    -----
+    Unlike in [1]_, weights sum to one. This makes the result follow an offset of the data,
+    and better: by 0.1 dB at σ = 25/255 and 0.3 dB at σ = 50/255, on average over images.
+
+    References
+    ----------
+    .. [1] S. Herbreteau and C. Kervrann, "Towards a unified view of unsupervised non-local
+       methods for image denoising: the NL-Ridge approach", ICIP 2022, 3376-3380.
+       :arxiv:`2203.00570`
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sk_n2s.denoisers import nl_ridge
+    >>> stripes = np.tile([0.0, 0.0, 0.0, 9.0, 9.0, 9.0], (48, 8))
+    >>> noisy = stripes + np.random.default_rng(0).normal(size=stripes.shape)
+    >>> bool(np.std(nl_ridge(noisy, sigma=1.0) - stripes) < 0.3 * np.std(noisy - stripes))
+    True
+    """
+    ndim = X.ndim - (channel_axis is not None)
+    kind = min(ndim, 3)
+    patches = per_axis(_PATCH_SIZE[kind] if patch_size is None else patch_size, 2,
+                       name="patch_size", minimum=1)  # fmt: skip
+    groups = per_axis(group_size, 2, name="group_size", minimum=2)
+    window = per_axis(_WINDOW[kind] if window is None else window, 1, name="window", minimum=1)[0]
+    step = per_axis(step, 1, name="step", minimum=1)[0]
+    n_refinements = per_axis(n_refinements, 1, name="n_refinements")[0]
+    deviation = _deviation(sigma, X, channel_axis)
+    level = float(np.sqrt(np.mean(np.square(deviation, dtype=np.float64))))
+    if level == 0:
+        return X.copy()
+    # In units of the noise, single precision has digits to spare, unless noise is minute.
+    offset, unit = float(np.mean(X, dtype=np.float64)), 2.0 ** round(np.log2(level))
+    values = (X - X.dtype.type(offset)) / X.dtype.type(unit)
+    if np.abs(values).max() < _SINGLE:
+        values = values.astype(np.float32, copy=False)
+    variance = np.square(deviation / unit).astype(values.dtype)
+    axis = -1 if channel_axis is None else channel_axis
+    if channel_axis is None:
+        values, variance = values[..., np.newaxis], variance[..., np.newaxis]
+    values, variance = np.moveaxis(values, axis, -1), np.moveaxis(variance, axis, -1)
+    shape = values.shape[:-1]
+    pilot = None
+    for size, count in ((patches[0], groups[0]), *[(patches[1], groups[1])] * n_refinements):
+        grid = _Grid(shape, tuple(min(size, n) for n in shape), window, step)
+        pilot = _one_step(values, pilot, variance, grid, count)
+    result = np.moveaxis(pilot, -1, axis).reshape(X.shape).astype(X.dtype)
+    result *= X.dtype.type(unit)
+    result += X.dtype.type(offset)
+    return result
+
+
+def _deviation(sigma, X, channel_axis) -> np.ndarray:
+    """Return the standard deviation of the noise of each entry."""
+    if np.ndim(sigma) == 0:
+        return np.broadcast_to(noise_relative(sigma, 1.0, X, channel_axis, name="sigma"), X.shape)
+    deviation = np.asarray(sigma, dtype=float)
+    try:
+        fits = np.broadcast_shapes(deviation.shape, X.shape) == X.shape
+    except ValueError:
+        fits = False
+    if not fits or not np.isfinite(deviation).all() or (deviation < 0).any():
+        raise ValueError(
+            f"sigma of shape {deviation.shape} must hold finite numbers that are not negative, and "
+            f"broadcast to the shape {X.shape} of X."
+        )
+    return np.broadcast_to(deviation, X.shape)
+
+
+class _Tile(NamedTuple):
+    """Neighbouring reference patches, and what they see.
+
+    Positions are those of the patches' first entries; `candidates` and `reference` count
+    within `box`, the block of all positions that the tile's windows cover.
+    """
+
+    box: tuple[slice, ...]
+    reference: np.ndarray  # (n_references,)
+    candidates: np.ndarray  # (n_references, n_candidates)
+
+
+class _Grid:
+    """Where patches are, over the axes of space."""
+
+    def __init__(self, shape, patch, window, step):
+        self.shape = shape
+        self.patch = patch
+        self.positions = tuple(n - p + 1 for n, p in zip(shape, patch, strict=True))
+        self.window = tuple(min(window, q) for q in self.positions)
+        self.step = step
+
+    def tiles(self) -> Iterator[_Tile]:
+        """Yield the reference patches: every `step`-th position, and the last."""
+        side = max(1, round(_TILE ** (1 / len(self.shape))))
+        axes = []
+        for q in self.positions:
+            places = np.unique(np.append(np.arange(0, q, self.step), q - 1))
+            axes.append([places[k : k + side] for k in range(0, len(places), side)])
+        for places in product(*axes):
+            # A window that would reach over the border is moved inwards.
+            starts = [
+                np.clip(p - w // 2, 0, q - w)
+                for p, w, q in zip(places, self.window, self.positions, strict=True)
+            ]
+            low = [s[0] for s in starts]
+            box = tuple(slice(s[0], s[-1] + w) for s, w in zip(starts, self.window, strict=True))
+            extent = tuple(b.stop - b.start for b in box)
+            reference = _flat([p - o for p, o in zip(places, low, strict=True)], extent)
+            first = _flat([s - o for s, o in zip(starts, low, strict=True)], extent)
+            offsets = _flat([np.arange(w) for w in self.window], extent)
+            yield _Tile(box, reference, first[:, None] + offsets)
+
+    def patches(self, values, box) -> np.ndarray:
+        """Return the patches that start within a box, a row for each."""
+        axes = tuple(range(len(self.shape)))
+        view = np.lib.stride_tricks.sliding_window_view(values, self.patch, axis=axes)
+        rows = view[box]
+        return rows.reshape(np.prod(rows.shape[: len(axes)]), -1)
+
+    def spread(self, total, rows, box) -> None:
+        """Add rows, one for each position of a box, to the entries that the patches cover."""
+        extent = tuple(b.stop - b.start for b in box)
+        planes = np.ascontiguousarray(rows.T).reshape(-1, *self.patch, *extent)
+        planes = np.moveaxis(planes, 0, -1)  # channels last, as in `total`
+        for offset in product(*(range(p) for p in self.patch)):
+            place = tuple(slice(b.start + o, b.stop + o) for b, o in zip(box, offset, strict=True))
+            total[place] += planes[offset]
+
+
+def _flat(places, extent) -> np.ndarray:
+    """Return the positions of a grid of places, counted within a block."""
+    return np.ravel_multi_index(np.meshgrid(*places, indexing="ij"), extent).ravel()
+
+
+def _one_step(values, pilot, variance, grid: _Grid, group_size: int) -> np.ndarray:
+    """Estimate all groups of patches, and average; `pilot` is None in the first step."""
+    size = int(np.prod(grid.patch)) * values.shape[-1]
+    if pilot is None:
+        group_size = max(2, min(group_size, size // 2))
+    total = np.zeros_like(values)
+    weights = np.zeros(grid.positions, values.dtype)
+    for tile in grid.tiles():
+        noisy = grid.patches(values, tile.box)
+        centre = noisy.mean(dtype=np.float64).astype(noisy.dtype)  # digits for the distances
+        noisy = noisy - centre
+        guide = noisy if pilot is None else grid.patches(pilot, tile.box) - centre
+        members = _most_similar(guide, tile, group_size)
+        power = grid.patches(variance, tile.box).sum(axis=1)[members]
+        group = noisy[members]
+        mean = group.mean(axis=(1, 2), keepdims=True)
+        group -= mean
+        basis = group if pilot is None else guide[members] - mean
+        mixing = _mixing(basis, power, ridge=pilot is not None)
+        estimates = mixing.swapaxes(1, 2) @ group
+        estimates += mean + centre
+        spread = np.einsum("rij,ri,rij->rj", mixing, power, mixing)
+        weight = 1 / np.maximum(spread, _tiny(power))
+        # A patch takes part in many groups: one sparse product adds up all its estimates.
+        place = members.ravel()
+        shape = (len(noisy), place.size)
+        gather = sparse.csr_array((weight.ravel(), (place, np.arange(place.size))), shape=shape)
+        grid.spread(total, gather @ estimates.reshape(place.size, -1), tile.box)
+        sums = np.bincount(place, weight.ravel(), minlength=len(noisy))
+        weights[tile.box] += sums.reshape([b.stop - b.start for b in tile.box])
+    count = np.zeros(grid.shape, values.dtype)
+    for offset in product(*(range(p) for p in grid.patch)):
+        count[tuple(slice(o, o + q) for o, q in zip(offset, grid.positions, strict=True))] += (
+            weights
+        )
+    total /= count[..., np.newaxis]
+    return total
+
+
+def _tiny(power):
+    return 1e-6 * power.mean(axis=1, keepdims=True) + np.finfo(power.dtype).tiny
+
+
+def _most_similar(guide, tile: _Tile, group_size: int) -> np.ndarray:
+    """Return the positions of the patches nearest to each reference, itself among them."""
+    distance = guide[tile.reference] @ guide.T  # ‖a‖² is the same for all candidates b
+    distance *= -2
+    distance += np.einsum("ij,ij->i", guide, guide)
+    count = min(group_size, tile.candidates.shape[1])
+    inside = np.take_along_axis(distance, tile.candidates, axis=1)
+    nearest = np.argpartition(inside, count - 1, axis=1)[:, :count]
+    return np.take_along_axis(tile.candidates, nearest, axis=1)
+
+
+def _mixing(basis, power, *, ridge: bool) -> np.ndarray:
+    """Return the weights Θ of each group, whose columns sum to one.
+
+    With A = YᵀY in the first step (Stein's estimate of the risk, eq. 9 of the paper), and
+    A = X̂ᵀX̂ + D with a pilot X̂ (eq. 14), the best Θ is I − A⁻¹D, where D holds the sums of
+    the noise variance over each patch. Under the constraint 1ᵀΘ = 1ᵀ, A⁻¹ becomes
+    A⁻¹ − A⁻¹11ᵀA⁻¹ / 1ᵀA⁻¹1.
+    """
+    gram = basis @ basis.swapaxes(1, 2)
+    order = np.arange(gram.shape[1])
+    # Patches that are all the same, as in saturated areas, must not make it singular.
+    gram[:, order, order] += power if ridge else 1e-3 * power + _tiny(power)
+    inverse = _inverse(gram)
+    row = inverse.sum(axis=2)
+    inverse -= row[:, :, None] * (row / row.sum(axis=1, keepdims=True))[:, None, :]
+    inverse *= -power[:, None, :]
+    inverse[:, order, order] += 1
+    return inverse
+
+
+def _inverse(matrices):
+    """Invert positive definite matrices by blocks: products are faster than LAPACK's LU."""
+    order = matrices.shape[-1]
+    if order <= _LEAF:
+        return np.linalg.inv(matrices)
+    half = order // 2
+    first = _inverse(matrices[:, :half, :half])
+    right = matrices[:, :half, half:]
+    solved = first @ right
+    last = _inverse(matrices[:, half:, half:] - right.swapaxes(1, 2) @ solved)
+    corner = solved @ last
+    inverse = np.empty_like(matrices)
+    inverse[:, :half, :half] = first + corner @ solved.swapaxes(1, 2)
+    inverse[:, :half, half:] = -corner
+    inverse[:, half:, :half] = inverse[:, :half, half:].swapaxes(1, 2)
+    inverse[:, half:, half:] = last
+    return inverse
