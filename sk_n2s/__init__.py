@@ -6,6 +6,7 @@ arXiv 1901.11365). `JInvariantWrapper` makes any denoiser J-invariant, and
 `SelfSupervisedSearchCV` finds its best parameters.
 """
 
+from .auto import AutoDenoiser
 from .invariance import check_j_invariance
 from .partitions import (
     CheckerboardPartition,
@@ -17,19 +18,24 @@ from .partitions import (
 )
 from .search import SelfSupervisedSearchCV
 from .splitters import WholeArray
+from .stabilization import GeneralizedAnscombe
+from .stacking import SelfSupervisedStacker
 from .wrapper import JInvariantWrapper
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "AutoDenoiser",
     "CheckerboardPartition",
     "ColumnPartition",
+    "GeneralizedAnscombe",
     "GridPartition",
     "JInvariantWrapper",
     "PairPartition",
     "Partition",
     "RandomPartition",
     "SelfSupervisedSearchCV",
+    "SelfSupervisedStacker",
     "WholeArray",
     "check_j_invariance",
 ]

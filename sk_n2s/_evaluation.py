@@ -46,7 +46,7 @@ def answer(candidate: int, estimator, loss, error_score, view: View) -> Answer:
     ----------
     candidate : int
         The candidate's number.
-    estimator : object with `predict_view`
+    estimator : object with `predict_view` and `output_and_penalty`
         The candidate.
     loss : callable
         A function ``loss(target, prediction)`` that returns one loss for each entry.
@@ -65,7 +65,10 @@ def answer(candidate: int, estimator, loss, error_score, view: View) -> Answer:
     losses: dict[int, tuple[float, int]] = {}
     failure = None
     try:
-        prediction = estimator.predict_view(view)
+        if view.noise_variance is None:
+            prediction, penalty = estimator.predict_view(view), None
+        else:
+            prediction, penalty = estimator.output_and_penalty(view.input, view.noise_variance)
         middle = time.perf_counter()
         entries = np.asarray(loss(view.target, prediction))
         if entries.shape != view.target.shape:
@@ -73,6 +76,8 @@ def answer(candidate: int, estimator, loss, error_score, view: View) -> Answer:
                 f"scoring={loss!r} must return one loss for each entry, in an array of shape "
                 f"{view.target.shape}, and returned shape {entries.shape}."
             )
+        if penalty is not None:
+            entries = entries + penalty
         known = ~np.isnan(view.target)
         for split, where in view.splits:
             scored = known[where]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from sklearn.pipeline import Pipeline
 
 from ._arrays import as_float_array
+from .noise import check_noise_variance
 from .views import ViewPlan
 
 __all__ = ["Group", "Grouping", "NotWrapped"]
@@ -47,6 +49,9 @@ class Grouping:
     ----------
     X : array-like
         The noisy data, as the user gave them.
+    score_output : bool or None, default=False
+        Whether the output of a candidate is scored, or its J-invariant prediction; None
+        leaves it to the candidate.
 
     Attributes
     ----------
@@ -54,11 +59,13 @@ class Grouping:
         The groups, in the order of their first candidates.
     """
 
-    def __init__(self, X):
+    def __init__(self, X, score_output: bool | None = False):
         self.X = X
+        self.score_output = score_output
         self.groups: list[Group] = []
         self._heads: list[tuple[str, dict, Any]] = []
         self._arrays: list[tuple[Any, np.ndarray]] = []
+        self._levels: list[tuple[np.ndarray, tuple, float]] = []
 
     def add(self, number: int, estimator, params: dict) -> None:
         """Add a candidate.
@@ -79,6 +86,8 @@ class Grouping:
         """
         estimator, X = self._behind_head(estimator, params)
         plan = estimator.view_plan(X)
+        if self._scores_output(estimator):
+            plan = replace(plan, noise_variance=self._noise_variance(estimator, X))
         for group in self.groups:
             if group.X is X and _equal(group.plan, plan):
                 break
@@ -112,6 +121,23 @@ class Grouping:
         if not hasattr(estimator, "view_plan"):
             raise NotWrapped
         return estimator, self._as_array(X)
+
+    def _scores_output(self, estimator) -> bool:
+        if self.score_output is None:
+            return getattr(estimator, "scores_output", False)
+        # The score of an invariant output is that of the prediction, set by set.
+        return self.score_output and getattr(estimator, "output", "invariant") != "invariant"
+
+    def _noise_variance(self, estimator, X):
+        """Return the variance of the noise, estimated once for the same data."""
+        axes = (estimator.channel_axis, estimator.batch_axis)
+        if estimator.noise_variance is not None:
+            return check_noise_variance(estimator.noise_variance, X, *axes)
+        for data, agreed, variance in self._levels:
+            if data is X and agreed == axes:
+                return variance
+        self._levels.append((X, axes, check_noise_variance(None, X, *axes)))
+        return self._levels[-1][2]
 
     def _as_array(self, X) -> np.ndarray:
         """Return the same array for the same data, so that candidates can share views of it."""

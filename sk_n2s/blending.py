@@ -2,22 +2,43 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from ._calling import apply_denoiser
 from .denoisers.linear import gaussian_exact
 from .losses import squared_error
+from .noise import variance_at
 
-__all__ = ["blend"]
+__all__ = ["Blend", "blend"]
 
 #: Width, in entries, of the average behind the weights. A narrow one would let the noise of
 #: an entry's close neighbours, and with it the prediction's own error, decide the weight.
 _SIGMA = 6.0
 
 
+class Blend(NamedTuple):
+    """A J-invariant prediction with each entry's own value mixed back in.
+
+    Attributes
+    ----------
+    output : ndarray of the shape and dtype of the data
+        The blend; the prediction where entries are missing.
+    own : ndarray of that shape
+        1 − λ, the weight of the entry's own value.
+    noise_variance : float or ndarray that broadcasts to that shape
+        The variance of the noise that the weights follow from.
+    """
+
+    output: np.ndarray
+    own: np.ndarray
+    noise_variance: float | np.ndarray
+
+
 def blend(
     X, invariant, noise_variance, channel_axis: int | None = None, batch_axis: int | None = None
-) -> np.ndarray:
+) -> Blend:
     """Return λ·f + (1 − λ)·x with λ = σ²/(σ² + τ²).
 
     f, the J-invariant prediction, and x, the measurement, have independent errors of
@@ -31,28 +52,38 @@ def blend(
         The noisy data; NaN marks missing entries.
     invariant : ndarray of the same shape
         The J-invariant prediction.
-    noise_variance : float or ndarray that broadcasts to that shape
-        The variance σ² of the noise.
+    noise_variance : float, ndarray that broadcasts to that shape, or NoiseCurve
+        The variance σ² of the noise; where it depends on the signal, the prediction stands
+        for that.
     channel_axis, batch_axis : int, default=None
         Axes along which entries are not neighbours; not negative.
 
     Returns
     -------
-    ndarray of the shape and dtype of `X`
-        The blend; the prediction where entries are missing.
+    Blend
+        The blend, and its weights.
     """
-    local = apply_denoiser(
-        gaussian_exact,
-        squared_error(X, invariant),
-        {"sigma": _SIGMA},
-        channel_axis=channel_axis,
-        batch_axis=batch_axis,
-        allow_nan=True,
+    variance = np.asarray(variance_at(noise_variance, invariant), dtype=np.float64)
+    local, level = (
+        apply_denoiser(
+            gaussian_exact,
+            values,
+            {"sigma": _SIGMA},
+            channel_axis=channel_axis,
+            batch_axis=batch_axis,
+            allow_nan=True,
+        )
+        for values in _with_level(squared_error(X, invariant), variance)
     )
-    variance = np.asarray(noise_variance, dtype=np.float64)
-    excess = np.maximum(np.nan_to_num(local) - variance, 0)
+    excess = np.maximum(np.nan_to_num(local) - np.nan_to_num(level), 0)
     total = variance + excess
-    weight = np.ones(X.shape)
-    np.divide(variance, total, out=weight, where=total > 0)
-    weight = weight.astype(X.dtype, copy=False)
-    return np.where(np.isnan(X), invariant, weight * invariant + (1 - weight) * X)
+    own = np.zeros(X.shape)
+    np.divide(excess, total, out=own, where=total > 0)
+    own = np.where(np.isnan(X), 0, own).astype(X.dtype)
+    output = np.where(np.isnan(X), invariant, invariant + own * (X - invariant))
+    return Blend(output, own, variance if variance.ndim else float(variance))
+
+
+def _with_level(squares, variance):
+    """Return squared residuals, and the noise variance where there are any."""
+    return squares, np.where(np.isnan(squares), np.nan, variance)

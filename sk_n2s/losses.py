@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy.special import xlogy
 
-__all__ = ["absolute_error", "check_scoring", "poisson_deviance", "squared_error"]
+__all__ = ["absolute_error", "check_scoring", "poisson_deviance", "scores_output", "squared_error"]
 
 Loss = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
@@ -77,10 +77,27 @@ def poisson_deviance(target: np.ndarray, prediction: np.ndarray) -> np.ndarray:
 
 
 _NAMED: dict[str, Loss] = {
+    "sure": squared_error,
     "neg_mean_squared_error": squared_error,
     "neg_mean_absolute_error": absolute_error,
     "neg_mean_poisson_deviance": poisson_deviance,
 }
+
+
+def scores_output(scoring) -> bool | None:
+    """Return whether `scoring` is of a candidate's output, or of its J-invariant prediction.
+
+    Parameters
+    ----------
+    scoring : str, callable or None
+        As for `check_scoring`.
+
+    Returns
+    -------
+    bool or None
+        True for "sure", None if it depends on the candidate, which is the default.
+    """
+    return None if scoring is None else isinstance(scoring, str) and scoring == "sure"
 
 
 def check_scoring(scoring) -> Loss:
@@ -89,7 +106,7 @@ def check_scoring(scoring) -> Loss:
     Parameters
     ----------
     scoring : str, callable or None
-        None or "neg_mean_squared_error", "neg_mean_absolute_error",
+        None, "sure", "neg_mean_squared_error", "neg_mean_absolute_error",
         "neg_mean_poisson_deviance", or a function ``loss(target, prediction)`` that
         returns one loss for each entry.
 

@@ -18,6 +18,7 @@ __all__ = [
     "estimate_noise",
     "estimate_noise_correlation",
     "estimate_noise_curve",
+    "variance_at",
 ]
 
 #: Entries of a block, whatever the number of axes.
@@ -27,6 +28,12 @@ _BLOCK = 64
 #: next portion agrees with that in the blocks so far, within this many standard errors.
 _PORTIONS = 20
 _AGREEMENT = 2.0
+
+#: Data whose noise power is within this share of what counts have are counts.
+_PURE = 0.15
+
+#: How often the line of the noise curve is fitted.
+_ITERATIONS = 8
 
 #: Correlations up to this are not told from what structure leaves.
 _NEGLIGIBLE = 0.1
@@ -53,8 +60,8 @@ def _items(X, channel_axis, batch_axis):
     moved = np.moveaxis(X, lone, range(len(lone)))
     for item in moved.reshape(-1, *moved.shape[len(lone) :]):
         item = np.squeeze(item)
-        if item.ndim and min(item.shape) > 1:
-            yield item
+        if item.ndim:
+            yield item.astype(np.float64, copy=False)  # squares of float32 may not fit in one
 
 
 def _finest(X) -> np.ndarray:
@@ -81,7 +88,7 @@ def _blocks(X) -> _Blocks:
     blocks = _Blocks(
         power,
         _block_means(np.square(slope, dtype=np.float64), side),
-        _block_means(X, side).astype(np.float64),
+        _block_means(X, side),
     )
     ends = ((X == X.min()) | (X == X.max())).astype(np.float64)
     # Up to rounding, no noise at all: a constant area tells nothing of it elsewhere.
@@ -219,8 +226,8 @@ def estimate_noise_curve(
 ) -> NoiseCurve:
     """Estimate how the variance of the noise depends on the signal.
 
-    Fits a line through the noise power of quiet blocks against their mean, as
-    `estimate_noise` finds them, separately for dark and bright parts of the data.
+    Fits a line through the noise power of quiet blocks against their mean; blocks are
+    quiet, as for `estimate_noise`, by comparison with the noise of their brightness.
 
     Parameters
     ----------
@@ -251,34 +258,42 @@ def estimate_noise_curve(
     >>> round(curve.gain, 1), curve.is_signal_dependent
     (3.0, True)
     """
-    blocks = _all_blocks(as_float_array(X), channel_axis, batch_axis)
-    n_bins = min(16, len(blocks.power) // (2 * _PORTIONS))
-    flat = NoiseCurve(0.0, float(np.mean(blocks.power)) if blocks.power.size else 0.0, 0.0)
-    if n_bins < 2:
+    X = as_float_array(X)
+    blocks = _all_blocks(X, channel_axis, batch_axis)
+    power, level = blocks.power, blocks.level
+    flat = NoiseCurve(0.0, float(np.mean(power)) if power.size else 0.0, 0.0)
+    if power.size < 2 * _PORTIONS or np.ptp(level) <= 1e-9 * np.abs(level).max():
         return flat
-    rows = []
-    for members in np.array_split(np.argsort(blocks.level), n_bins):
-        quiet = members[_quiet(blocks.power[members], blocks.slope[members])]
-        rows.append((blocks.level[quiet].mean(), blocks.power[quiet].mean(), len(quiet)))
-    level, power, count = np.array(rows).T
-    if np.ptp(level) <= 1e-9 * np.abs(level).max():
-        return flat
-    # What noise power is measured from n entries errs by a share of √(2/n): a bright part
-    # weighs less. Structure only ever adds to it, so that rows far above the line count less.
-    fitted = power
+    # Structure stands out against the noise of its own brightness, and a measured power errs
+    # by a share of itself: both are relative to the line, which is therefore iterated.
+    line, error = np.array([0.0, float(np.median(power))]), 0.0
     design = np.stack([level, np.ones_like(level)], axis=1)
-    line = np.zeros(2)
-    error = 0.0
-    for _ in range(20):
-        spread = np.maximum(fitted, 0.05 * power.mean()) * np.sqrt(2 / count)
-        excess = (power - design @ line) / spread if line.any() else np.zeros_like(power)
-        weight = 1 / (spread * np.maximum(1, excess / 2))
-        line = np.linalg.lstsq(design * weight[:, None], power * weight, rcond=None)[0]
-        fitted = design @ line
-        inverse = np.linalg.pinv((design * weight[:, None]).T @ (design * weight[:, None]))
-        scatter = np.mean(np.square((power - fitted) * weight)) * n_bins / max(1, n_bins - 2)
-        error = float(np.sqrt(max(1.0, scatter) * inverse[0, 0]))
-    return NoiseCurve(float(line[0]), float(line[1]), error)
+    for _ in range(_ITERATIONS):
+        fitted = np.maximum(design @ line, 0.05 * power.mean())
+        quiet = _quiet(power / fitted, blocks.slope / fitted)
+        rows = design[quiet] / fitted[quiet, None]
+        line, *_ = np.linalg.lstsq(rows, power[quiet] / fitted[quiet], rcond=None)
+        scatter = np.var(power[quiet] / fitted[quiet] - rows @ line)
+        error = float(np.sqrt(scatter * np.linalg.pinv(rows.T @ rows)[0, 0]))
+    curve = NoiseCurve(float(line[0]), float(line[1]), error)
+    count = _count(X)
+    if count and curve.is_signal_dependent:
+        # The noise of few counts is skewed, so that power and mean of a block are dependent,
+        # which bends the line. Where single counts can be seen in the data, it is known.
+        ratio = np.mean(power[quiet]) / (count * np.mean(level[quiet]))
+        if abs(ratio - 1) < _PURE:
+            return NoiseCurve(count, 0.0, error)
+    return curve
+
+
+def _count(X) -> float:
+    """Return the step of data that are multiples of it from 0 on, or 0 if they are not."""
+    values = X[~np.isnan(X)]
+    if values.min() < 0 or not values.any():
+        return 0.0
+    step = float(values[values > 0].min())
+    multiples = values / step
+    return step if np.abs(multiples - np.rint(multiples)).max() < 1e-3 else 0.0
 
 
 class NoiseCorrelation(NamedTuple):
@@ -369,7 +384,8 @@ def estimate_noise_correlation(
             f"X of shape {X.shape} is too small to tell the correlation of its noise over "
             f"max_lag={max_lag} entries: at least {width} are needed along each axis."
         )
-    n_axes, total, count = len(axes), 0.0, 0
+    n_axes, count = len(axes), 0
+    total = np.zeros((2 * max_lag + 1,) * n_axes)
     for item in _items(X, channel_axis, batch_axis):
         products, n = _quiet_products(item.astype(np.float64), max_lag, width)
         total, count = total + products, count + n
@@ -407,13 +423,14 @@ def _quiet_products(X, max_lag, width):
     return products, len(here)
 
 
-def check_noise_variance(value, X, *, channel_axis: int | None, batch_axis: int | None):
+def check_noise_variance(value, X, channel_axis: int | None = None, batch_axis: int | None = None):
     """Return the variance of the noise in `X`, estimated where it is not given.
 
     Parameters
     ----------
-    value : float, array-like or None
-        The variance, or one that broadcasts to the shape of `X`; None estimates it.
+    value : float, array-like, NoiseCurve or None
+        The variance, or one that broadcasts to the shape of `X`, or how it depends on the
+        signal; None estimates it.
     X : ndarray of float
         The noisy data.
     channel_axis, batch_axis : int or None
@@ -421,7 +438,7 @@ def check_noise_variance(value, X, *, channel_axis: int | None, batch_axis: int 
 
     Returns
     -------
-    float or ndarray
+    float, ndarray or NoiseCurve
         The variance.
 
     Raises
@@ -431,11 +448,14 @@ def check_noise_variance(value, X, *, channel_axis: int | None, batch_axis: int 
     """
     if value is None:
         return estimate_noise(X, channel_axis=channel_axis, batch_axis=batch_axis) ** 2
+    if isinstance(value, NoiseCurve):
+        return value
     try:
         variance = np.asarray(value, dtype=float)
     except (TypeError, ValueError):
         raise ValueError(
-            f"noise_variance={value!r} must be a number, an array of numbers, or None."
+            f"noise_variance={value!r} must be a number, an array of numbers, a NoiseCurve, "
+            "or None."
         ) from None
     try:
         fits = np.broadcast_shapes(variance.shape, X.shape) == X.shape
@@ -449,3 +469,22 @@ def check_noise_variance(value, X, *, channel_axis: int | None, batch_axis: int 
     if not np.isfinite(variance).all() or (variance < 0).any():
         raise ValueError(f"noise_variance={value!r} must be finite and not negative.")
     return float(variance) if variance.ndim == 0 else variance
+
+
+def variance_at(noise_variance, signal):
+    """Return the variance of the noise where the signal is known.
+
+    Parameters
+    ----------
+    noise_variance : float, ndarray or NoiseCurve
+        The variance, as `check_noise_variance` returns it.
+    signal : ndarray
+        The signal, or the noisy data, whose expectation it is.
+
+    Returns
+    -------
+    float or ndarray
+        The variance, of the shape of `signal` if it depends on that.
+    """
+    curve = isinstance(noise_variance, NoiseCurve)
+    return noise_variance.variance(signal) if curve else noise_variance

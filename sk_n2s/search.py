@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -12,6 +13,7 @@ import numpy as np
 from joblib import wrap_non_picklable_objects
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, TransformerMixin, clone
 from sklearn.model_selection import ParameterGrid
+from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
@@ -21,9 +23,14 @@ from sklearn.utils.validation import check_is_fitted
 from ._arrays import as_float_array, unmasked
 from ._evaluation import Answer, answer, best_index, failed, tabulate, warn_of_failures
 from ._grouping import Group, Grouping, NotWrapped
-from .losses import check_scoring
+from .losses import check_scoring, scores_output, squared_error
+from .noise import check_noise_variance, estimate_noise, variance_at
+from .risk import ErrorEstimate, summarise
 
 __all__ = ["BaseSelfSupervisedSearch", "SelfSupervisedSearchCV"]
+
+#: The relative standard error of a variance of the noise that is estimated.
+_LEVEL_ERROR = 0.02
 
 #: How many sets a candidate that needs masks is scored on, unless the user says otherwise.
 _AUTO_SPLITS = 4
@@ -142,7 +149,7 @@ class BaseSelfSupervisedSearch(  # type: ignore[call-arg]
             best.fit(X)
             refit_time = time.perf_counter() - start
         # Nothing was kept up to here, so that a search that fails leaves nothing behind.
-        for name in ("best_estimator_", "refit_time_"):
+        for name in ("best_estimator_", "refit_time_", "_estimate"):
             self.__dict__.pop(name, None)  # of an earlier fit
         if best is not None:
             self.best_estimator_ = best
@@ -154,7 +161,81 @@ class BaseSelfSupervisedSearch(  # type: ignore[call-arg]
         self.n_splits_ = sum(name.startswith("split") for name in results)
         self.multimetric_ = False
         self._noisy = array
+        self._warn_if_useless(loss)
         return self
+
+    def _warn_if_useless(self, loss) -> None:
+        """Say so if the noisy data are nearer to the truth than the best candidate."""
+        if loss is not squared_error or self.best_index_ != best_index(self.cv_results_):
+            return
+        wrapper = _last_step(self.estimator)
+        if wrapper is not self.estimator:
+            return  # the loss is that of the data which the last step sees
+        axes = self.best_params_.get("channel_axis", wrapper.channel_axis), wrapper.batch_axis
+        level = estimate_noise(self._noisy, channel_axis=axes[0], batch_axis=axes[1])
+        error = -self.best_score_ - level**2
+        if error >= level**2 > 0:
+            warnings.warn(
+                "No candidate is better than the noisy data themselves: the best, "
+                f"{self.best_params_}, has an estimated mean squared error of {error:.3g}, and the "
+                f"variance of the noise is estimated as {level**2:.3g}. Try weaker parameters, "
+                "other denoisers, or leave the data as they are.",
+                UserWarning,
+                stacklevel=3,
+            )
+
+    # How good the best is -----------------------------------------------------------------
+
+    @property
+    def error_estimate_(self) -> ErrorEstimate:
+        """The estimated error of the best estimator's output on the data; see `sk_n2s.risk`."""
+        return self._estimated()[0]
+
+    @property
+    def noise_variance_(self):
+        """The variance of the noise that the estimated error rests upon."""
+        return self._estimated()[1]
+
+    @property
+    def estimated_mse_(self) -> float:
+        """The estimated mean squared error of the output."""
+        return self.error_estimate_.mse
+
+    @property
+    def estimated_psnr_(self) -> float:
+        """The estimated peak signal-to-noise ratio in dB; the peak is the output's range."""
+        return self.error_estimate_.psnr
+
+    @property
+    def estimated_psnr_interval_(self) -> tuple[float, float]:
+        """Its confidence interval of 95 %."""
+        return self.error_estimate_.psnr_interval
+
+    def _estimated(self):
+        """Estimate the error, at the first use: plain and blended outputs need more calls."""
+        known = self.__dict__.get("_estimate")
+        if known is not None:
+            return known
+        if not hasattr(self, "best_estimator_"):
+            raise AttributeError(
+                f"This {type(self).__name__} has no fitted estimator to estimate the error of."
+            )
+        if not hasattr(self, "_noisy"):
+            raise AttributeError(
+                "The error was not estimated before this search was pickled, which leaves the data "
+                "behind: use error_estimate_ first."
+            )
+        X, wrapper = self._noisy, self.best_estimator_
+        while isinstance(wrapper, Pipeline):
+            X, wrapper = as_float_array(wrapper[:-1].transform(X)), wrapper[-1]
+        given = wrapper.noise_variance
+        variance = check_noise_variance(given, X, wrapper.channel_axis, wrapper.batch_axis)
+        output, penalty = wrapper.output_and_penalty(X, variance)
+        losses = squared_error(X, output) + penalty
+        level = variance_at(variance, X)
+        doubt = _LEVEL_ERROR * float(np.mean(level)) if given is None else 0.0
+        self.__dict__["_estimate"] = summarise(losses, level, output, doubt), variance
+        return self.__dict__["_estimate"]
 
     # Evaluation -----------------------------------------------------------------------
 
@@ -168,7 +249,7 @@ class BaseSelfSupervisedSearch(  # type: ignore[call-arg]
     def _evaluate(self, X, candidates: list[dict], loss) -> list[list[Answer]]:
         """Return the answers of each candidate to its views."""
         answers: list[list[Answer]] = [[] for _ in candidates]
-        grouping = Grouping(X)
+        grouping = Grouping(X, scores_output(self.scoring))
         for i, params in enumerate(candidates):
             estimator = clone(self.estimator).set_params(**clone(params, safe=False))
             try:
@@ -197,7 +278,7 @@ class BaseSelfSupervisedSearch(  # type: ignore[call-arg]
         n_splits = self.n_splits
         if n_splits == "auto":
             # An exact form answers for all sets at once, and scores them at no cost.
-            n_splits = None if all(g.plan.exact for g in groups) else _AUTO_SPLITS
+            n_splits = None if all(g.plan.is_single for g in groups) else _AUTO_SPLITS
         for group in groups:
             # Any backend can then carry lambdas, and functions defined in a notebook.
             asks = [
@@ -301,6 +382,12 @@ class BaseSelfSupervisedSearch(  # type: ignore[call-arg]
         return {name: value for name, value in state.items() if name != "_noisy"}
 
 
+def _last_step(estimator):
+    while isinstance(estimator, Pipeline):
+        estimator = estimator[-1]
+    return estimator
+
+
 def _call(ask, view):
     # scikit-learn's `delayed` copies what it wraps, and would unwrap what has to be wrapped.
     return ask(view)
@@ -324,9 +411,14 @@ class SelfSupervisedSearchCV(BaseSelfSupervisedSearch):
         Parameter names and the values to try, as for `GridSearchCV`; a list of grids to
         try several denoisers.
     scoring : str or callable, default=None
-        None or "neg_mean_squared_error", "neg_mean_absolute_error",
-        "neg_mean_poisson_deviance", or a function ``loss(target, prediction)`` that
-        returns one loss for each entry; scores are minus its mean.
+        None is the squared error of the J-invariant prediction; for candidates with
+        ``output="plain"`` and no `partition` it is Stein's unbiased risk estimate of that
+        output, which is on the same scale: minus (true error + variance of the noise).
+        "sure" takes that estimate of blends as well, and of any candidate's output,
+        partition or not. "neg_mean_squared_error", "neg_mean_absolute_error" and
+        "neg_mean_poisson_deviance" are of the prediction, whatever the output is, and so
+        is a function ``loss(target, prediction)`` that returns one loss for each entry;
+        scores are minus its mean.
     n_splits : int, "auto" or None, default="auto"
         How many sets of the partition are scored, evenly spread over them; None scores
         all. A candidate that needs masks is called once for each. "auto" means 4, and all
@@ -364,6 +456,19 @@ class SelfSupervisedSearchCV(BaseSelfSupervisedSearch):
         The number of sets that were scored.
     refit_time_ : float
         Seconds that the fit of the best candidate took.
+    estimated_mse_, estimated_psnr_ : float
+        How far the output of the best estimator is from the truth. Like the following
+        attributes, it is computed at the first use, and takes a call of `transform`, and
+        for a plain output another call of the denoiser.
+    estimated_psnr_interval_ : tuple of float
+        A confidence interval of 95 %; the units are blocks of the array, since neighbours
+        are dependent. Where the noise level is estimated, a standard error of 1 % of it is
+        allowed for; in heavily textured data, the noise level may be further off.
+    error_estimate_ : ErrorEstimate
+        All of this together.
+    noise_variance_ : float, ndarray or NoiseCurve
+        The variance of the noise that it rests upon: the estimator's `noise_variance`, or
+        an estimate.
 
     References
     ----------

@@ -161,6 +161,49 @@ class GeneralizedAnscombe(OneToOneFeatureMixin, TransformerMixin, BaseEstimator)
         counts = np.where(X < expected[-1], np.interp(X, expected, means), large)
         return (counts * self.gain_ + self.offset_).astype(X.dtype)
 
+    def variance(self, signal):
+        """Return the variance of the noise of the stabilised data: below 1 for few counts.
+
+        Parameters
+        ----------
+        signal : ndarray
+            The signal, in the unit of the data.
+
+        Returns
+        -------
+        ndarray of the shape of `signal`
+            The variance.
+        """
+        check_is_fitted(self)
+        if not self.gain_:
+            return np.ones_like(signal)
+        counts, spread = self._counts(signal)
+        means, expected = _table(round(spread, 9))
+        second = 4 * (means + 3 / 8 + spread**2)
+        # For negative arguments of the root, of which read noise makes a few, this is not
+        # exact, and bounded by 1 from below no more than the noise is.
+        found = np.interp(counts, means, np.maximum(second - expected**2, 1e-3))
+        return found.astype(signal.dtype)
+
+    def slope(self, X):
+        """Return the derivative of the transform.
+
+        Parameters
+        ----------
+        X : ndarray
+            Noisy data.
+
+        Returns
+        -------
+        ndarray of the shape of `X`
+            The derivative at each entry.
+        """
+        check_is_fitted(self)
+        if not self.gain_:
+            return np.full_like(X, 1 / self.read_noise_)
+        counts, spread = self._counts(X)
+        return 1 / (self.gain_ * np.sqrt(np.maximum(counts + 3 / 8 + spread**2, 3 / 8)))
+
     def _counts(self, X):
         return (X - X.dtype.type(self.offset_)) / X.dtype.type(self.gain_), (
             self.read_noise_ / self.gain_

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -36,6 +36,9 @@ class View(NamedTuple):
         `target`.
     exact : bool
         Whether the denoiser's exact form is asked, rather than the denoiser.
+    noise_variance : float, ndarray or None
+        If given, the estimator's output is asked for, which may have seen the target, and
+        is scored by Stein's unbiased risk estimate for noise of this variance.
     """
 
     input: np.ndarray
@@ -43,6 +46,7 @@ class View(NamedTuple):
     target: np.ndarray
     splits: tuple[tuple[int, Index], ...]
     exact: bool = False
+    noise_variance: Any = None
 
 
 @dataclass(frozen=True)
@@ -60,12 +64,21 @@ class ViewPlan:
     exact : bool
         True if the denoiser's exact form answers everywhere from a single view, with
         missing entries left as NaN; False if each set is hidden in turn.
+    noise_variance : float, ndarray or None, default=None
+        If given, nothing is hidden: the estimator's output is scored as it is, by Stein's
+        unbiased risk estimate for noise of this variance.
     """
 
     partition: Partition
     fill: Fill
     axes: tuple[int, ...]
     exact: bool
+    noise_variance: Any = None
+
+    @property
+    def is_single(self) -> bool:
+        """Whether one view answers for all sets."""
+        return self.exact or self.noise_variance is not None
 
     def get_n_splits(self, X: np.ndarray) -> int:
         """Return the number of sets that can be scored.
@@ -107,9 +120,9 @@ class ViewPlan:
             for j, (hidden, scored) in enumerate(self.partition.split(X, self.axes))
             if j in chosen
         )
-        if self.exact:
+        if self.is_single:
             scored_sets = tuple((j, scored) for j, (_, scored) in enumerate(sets))
-            yield View(X, ..., X, scored_sets, exact=True)
+            yield View(X, ..., X, scored_sets, self.exact, self.noise_variance)
             return
         missing = _missing(X)
         for j, (hidden, scored) in enumerate(sets):

@@ -18,8 +18,9 @@ from .blending import blend
 from .denoisers import get_exact_form
 from .fills import Fill, check_fill
 from .losses import squared_error
-from .noise import check_noise_variance
+from .noise import check_noise_variance, variance_at
 from .partitions import GridPartition, Partition
+from .risk import probed_penalty
 from .views import View, ViewPlan
 
 __all__ = ["JInvariantWrapper"]
@@ -55,7 +56,7 @@ class JInvariantWrapper(TransformerMixin, DenoiserParameters):
         What `transform` returns: f itself, blind at each entry; g on the full data; or f
         with the entry's own value mixed back in, λ·f + (1 − λ)·x with
         λ = σ²/(σ² + τ²), where τ² is what the squared residuals around the entry exceed
-        the noise variance σ² by. The choice of parameters does not depend on it.
+        the noise variance σ² by.
     method : {"auto", "mask", "exact"}, default="auto"
         "exact" uses the exact J-invariant form of the denoiser, which hides every entry
         singly and costs one pass; "mask" hides the sets of the partition in turn. "auto"
@@ -66,9 +67,10 @@ class JInvariantWrapper(TransformerMixin, DenoiserParameters):
         to a denoiser with a parameter of that name; others see one channel at a time.
     batch_axis : int, default=None
         An axis of independent items, which are denoised one at a time.
-    noise_variance : float or array-like, default=None
-        For ``output="blend"``: the variance of the noise, or one that broadcasts to the
-        shape of the data. None estimates it at `fit`.
+    noise_variance : float, array-like or NoiseCurve, default=None
+        The variance of the noise: a number, one that broadcasts to the shape of the data,
+        or how it depends on the signal (`sk_n2s.noise.estimate_noise_curve`). It weighs
+        the blend, and is part of the score of a plain output. None estimates it.
     **denoiser_params : dict
         The parameters of a denoising function. They are parameters of the wrapper, for
         `set_params` and for grids. A parameter that is called like one of the wrapper's
@@ -79,7 +81,7 @@ class JInvariantWrapper(TransformerMixin, DenoiserParameters):
     ----------
     method_ : {"mask", "exact"}
         How entries were hidden in the data that were given to `fit`.
-    noise_variance_ : float or ndarray
+    noise_variance_ : float, ndarray or NoiseCurve
         The variance used for the blend; only with ``output="blend"``.
     n_axes_ : int
         The number of axes of the data.
@@ -281,7 +283,7 @@ class JInvariantWrapper(TransformerMixin, DenoiserParameters):
         plan = self.view_plan(array)
         variance = None
         if self.output == "blend":
-            variance = self._noise_variance(self.noise_variance, array)
+            variance = self._noise_variance(array)
         for name in ("n_features_in_", "feature_names_in_", "noise_variance_", "n_axes_"):
             self.__dict__.pop(name, None)  # of an earlier fit
         if array.ndim == 2:
@@ -292,10 +294,8 @@ class JInvariantWrapper(TransformerMixin, DenoiserParameters):
         self.n_axes_ = array.ndim
         return self
 
-    def _noise_variance(self, value, X):
-        return check_noise_variance(
-            value, X, channel_axis=self.channel_axis, batch_axis=self.batch_axis
-        )
+    def _noise_variance(self, X):
+        return check_noise_variance(self.noise_variance, X, self.channel_axis, self.batch_axis)
 
     def transform(self, X):
         """Denoise.
@@ -324,12 +324,44 @@ class JInvariantWrapper(TransformerMixin, DenoiserParameters):
             )
         if self.output == "plain":
             return self._answer(self.denoiser, self.view_plan(X).complete(X))
-        result = self._invariant(X)
         if self.output == "blend":
             check_is_fitted(self, "noise_variance_")
-            variance = self._noise_variance(self.noise_variance_, X)
-            return blend(X, result, variance, *self._axes(X.ndim)[:2])
-        return result
+            return self._blend(X, self.noise_variance_).output
+        return self._invariant(X)
+
+    def _blend(self, X, noise_variance):
+        invariant = self._invariant(X)
+        variance = check_noise_variance(noise_variance, X)
+        return blend(X, invariant, variance, *self._axes(X.ndim)[:2])
+
+    def output_and_penalty(self, X: np.ndarray, noise_variance) -> tuple[np.ndarray, np.ndarray]:
+        """Return what `transform` returns, and what its score has to be corrected by.
+
+        Parameters
+        ----------
+        X : ndarray of float
+            The noisy data.
+        noise_variance : float, ndarray or NoiseCurve
+            The variance σ² of the noise.
+
+        Returns
+        -------
+        output : ndarray of the shape of `X`
+            The output.
+        penalty : ndarray that broadcasts to that shape
+            2σ²·∂hᵢ/∂xᵢ: added to the squared difference from `X`, its mean is the true
+            error plus the variance of the noise (see `sk_n2s.risk`).
+        """
+        if self.output == "blend":
+            mixed = self._blend(X, noise_variance)
+            return mixed.output, 2 * mixed.noise_variance * mixed.own
+        if self.output == "invariant":
+            return self._invariant(X), np.zeros(())
+        shown = self.view_plan(X).complete(X)
+        denoise = partial(self._answer, self.denoiser)
+        output = denoise(shown)
+        variance = variance_at(noise_variance, shown)
+        return output, probed_penalty(denoise, shown, output, variance)
 
     def predict(self, X):
         """Denoise: the same as `transform`.
@@ -359,9 +391,11 @@ class JInvariantWrapper(TransformerMixin, DenoiserParameters):
         Returns
         -------
         float
-            Without `y`, minus the mean squared difference between the J-invariant
-            prediction and `X`, whatever `output` is: an estimate of minus (true error +
-            variance of the noise). With `y`, minus the mean squared error of `transform`.
+            Without `y`, an estimate of minus (true error + variance of the noise): minus the
+            mean squared difference between the J-invariant prediction and `X`; for a plain
+            output without a `partition`, which says that the noise of neighbours may be
+            dependent, Stein's unbiased risk estimate of that output. With `y`, minus the
+            mean squared error of `transform`.
 
         Raises
         ------
@@ -378,7 +412,19 @@ class JInvariantWrapper(TransformerMixin, DenoiserParameters):
                     f"{y.shape}."
                 )
             return -float(np.nanmean(squared_error(y, self.transform(X)), dtype=np.float64))
+        if self.scores_output:
+            output, penalty = self.output_and_penalty(X, self._noise_variance(X))
+            return -float(np.nanmean(squared_error(X, output) + penalty, dtype=np.float64))
         return -float(np.nanmean(squared_error(X, self._invariant(X)), dtype=np.float64))
+
+    @property
+    def scores_output(self) -> bool:
+        """Whether the score is that of the output, and not of the J-invariant prediction.
+
+        Under masks the fill is a denoiser, too, so that a denoiser that does nothing would
+        score well by the J-invariant prediction, while its plain output is the noisy data.
+        """
+        return self.output == "plain" and self.partition is None
 
     @available_if(lambda self: not hasattr(self, "n_axes_") or hasattr(self, "feature_names_in_"))
     def get_feature_names_out(self, input_features=None):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import product
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
@@ -127,7 +127,7 @@ def nl_ridge(
         values, variance = values[..., np.newaxis], variance[..., np.newaxis]
     values, variance = np.moveaxis(values, axis, -1), np.moveaxis(variance, axis, -1)
     shape = values.shape[:-1]
-    pilot = None
+    pilot: Any = None
     for size, count in ((patches[0], groups[0]), *[(patches[1], groups[1])] * n_refinements):
         grid = _Grid(shape, tuple(min(size, n) for n in shape), window, step)
         pilot = _one_step(values, pilot, variance, grid, count)
@@ -183,16 +183,16 @@ class _Grid:
         for q in self.positions:
             places = np.unique(np.append(np.arange(0, q, self.step), q - 1))
             axes.append([places[k : k + side] for k in range(0, len(places), side)])
-        for places in product(*axes):
+        for block in product(*axes):
             # A window that would reach over the border is moved inwards.
             starts = [
                 np.clip(p - w // 2, 0, q - w)
-                for p, w, q in zip(places, self.window, self.positions, strict=True)
+                for p, w, q in zip(block, self.window, self.positions, strict=True)
             ]
             low = [s[0] for s in starts]
             box = tuple(slice(s[0], s[-1] + w) for s, w in zip(starts, self.window, strict=True))
             extent = tuple(b.stop - b.start for b in box)
-            reference = _flat([p - o for p, o in zip(places, low, strict=True)], extent)
+            reference = _flat([p - o for p, o in zip(block, low, strict=True)], extent)
             first = _flat([s - o for s, o in zip(starts, low, strict=True)], extent)
             offsets = _flat([np.arange(w) for w in self.window], extent)
             yield _Tile(box, reference, first[:, None] + offsets)
