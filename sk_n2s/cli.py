@@ -1,4 +1,4 @@
-"""The command ``sk-n2s``: calibrate a denoiser on an image file, from the shell."""
+"""The command ``sk-n2s``: denoise image files, and calibrate denoisers, from the shell."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from . import __version__
+from .auto import AutoDenoiser
 from .denoisers import DENOISERS
 from .plotting import figure_formats, true_errors, write_curve
 from .search import SelfSupervisedSearchCV
@@ -196,7 +197,7 @@ def _grid(denoiser: str, params: Sequence[str]) -> dict[str, list]:
     return grid
 
 
-def _table(search, errors: dict | None) -> str:
+def _table(search, errors: dict | None, kind: str) -> str:
     """Return the table of candidates, with a star at the chosen one."""
     names = list(search.best_params_)
     header = [*names, "self-supervised loss", *(["true error"] if errors else []), ""]
@@ -205,7 +206,7 @@ def _table(search, errors: dict | None) -> str:
         row = [f"{v:g}" if isinstance(v, float) else str(v) for v in params.values()]
         row.append(f"{-search.cv_results_['mean_test_score'][i]:.6g}")
         if errors:
-            row.append(f"{errors['invariant'][i]:.6g}")
+            row.append(f"{errors[kind][i]:.6g}")
         rows.append([*row, "*" if i == search.best_index_ else ""])
     widths = [max(len(r[k]) for r in (header, *rows)) for k in range(len(header))]
     lines = ["  ".join(c.rjust(w) for c, w in zip(r, widths, strict=True)) for r in (header, *rows)]
@@ -236,10 +237,7 @@ def _calibrate(args: argparse.Namespace) -> None:
     _check_format(output, noisy)
     drawn = _can_draw(figure, required=args.figure is not None)
 
-    channel_axis = args.channel_axis
-    if channel_axis is None and args.batch_axis is None and noisy.is_coloured:
-        channel_axis = -1
-        print("three values along the last axis: taken for colours (--channel-axis, --batch-axis)")
+    channel_axis = _channel_axis(args, noisy)
     grid = _grid(args.denoiser, args.param)
     wrapper = JInvariantWrapper(
         DENOISERS[args.denoiser],
@@ -251,10 +249,11 @@ def _calibrate(args: argparse.Namespace) -> None:
     denoised = search.transform(noisy.array)
 
     errors = None if clean is None else true_errors(search, clean)
-    print(_table(search, errors))
+    kind = "plain" if args.returns == "plain" else "invariant"  # what was scored
+    print(_table(search, errors, kind))
     print("chosen:", ", ".join(f"{k}={v}" for k, v in search.best_params_.items()))
     if errors is not None:
-        gap = -search.best_score_ - errors["invariant"][search.best_index_]
+        gap = -search.best_score_ - errors[kind][search.best_index_]
         variance = np.mean(np.square(noisy.array - clean))
         print(f"loss - true error: {gap:.6g}; variance of the noise: {variance:.6g}")
     encoded, lost = _encoded(output, denoised, noisy)
@@ -265,6 +264,39 @@ def _calibrate(args: argparse.Namespace) -> None:
         print(f"wrote {figure}")
     else:
         print("no figure: it needs matplotlib, pip install 'sk_n2s[plot]'")
+
+
+def _channel_axis(args: argparse.Namespace, noisy: _Picture) -> int | None:
+    if args.channel_axis is None and args.batch_axis is None and noisy.is_coloured:
+        print("three values along the last axis: taken for colours (--channel-axis, --batch-axis)")
+        return -1
+    return args.channel_axis
+
+
+def _denoise(args: argparse.Namespace) -> None:
+    source = Path(args.image)
+    noisy = _read(source)
+    output = Path(args.output or f"{source.stem}_denoised{source.suffix}")
+    _check_target(output, [source], "output")
+    _check_format(output, noisy)
+    auto = AutoDenoiser(
+        args.effort,
+        noise_variance=None if args.noise is None else args.noise**2,
+        channel_axis=_channel_axis(args, noisy),
+        batch_axis=args.batch_axis,
+        n_jobs=args.jobs,
+    ).fit(noisy.array)
+    print(auto.summary_)
+    encoded, lost = _encoded(output, auto.transform(noisy.array), noisy)
+    _write(output, lambda path: _save(path, encoded))
+    print(f"wrote {output}{lost}")
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not 0 < value < np.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return value
 
 
 def _can_draw(figure: Path, required: bool) -> bool:
@@ -288,6 +320,24 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"sk_n2s {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
+    denoise = commands.add_parser(
+        "denoise",
+        help="denoise an image, with everything chosen from the noisy data",
+        description="Look at the noise, let denoisers race on the noisy data alone, and average "
+        "the best. Says what was chosen, and how good the result is estimated to be.",
+        allow_abbrev=False,
+    )
+    denoise.add_argument("image", metavar="IMAGE", help=f"noisy data ({_SUFFIXES})")
+    denoise.add_argument(
+        "--effort",
+        default="balanced",
+        choices=("fast", "balanced", "best"),
+        help="how many denoisers race; default: balanced",
+    )
+    denoise.add_argument(
+        "--noise", type=_positive, metavar="SIGMA", help="standard deviation, if it is known"
+    )
+    denoise.set_defaults(run=_denoise)
     calibrate = commands.add_parser(
         "calibrate",
         help="find the best parameters of a denoiser on the noisy data alone, and denoise",
@@ -308,7 +358,6 @@ def _parser() -> argparse.ArgumentParser:
         help="values to try: radius=1:7 (as Python's range), sigma=0.5:2:0.25, or weight=1,5,25; "
         "again for each parameter; default for the median: radius=1:7",
     )
-    calibrate.add_argument("-o", "--output", metavar="OUT", help="default: IMAGE_denoised")
     calibrate.add_argument(
         "--figure", metavar="FILE", help="the loss of each candidate; default: OUT_calibration.png"
     )
@@ -320,11 +369,16 @@ def _parser() -> argparse.ArgumentParser:
         help="what is written: the J-invariant prediction (default), the denoiser on the full "
         "data, or the prediction with each pixel's own value mixed back in",
     )
-    calibrate.add_argument(
-        "--channel-axis", type=int, metavar="K", help="axis of colours; default: the last of RGB"
-    )
-    calibrate.add_argument("--batch-axis", type=int, metavar="K", help="axis of separate images")
-    calibrate.add_argument("--jobs", type=int, metavar="N", help="parallel jobs, -1 for all cores")
+    for command in (denoise, calibrate):
+        command.add_argument("-o", "--output", metavar="OUT", help="default: IMAGE_denoised")
+        command.add_argument(
+            "--channel-axis",
+            type=int,
+            metavar="K",
+            help="axis of colours; default: last of RGB",
+        )
+        command.add_argument("--batch-axis", type=int, metavar="K", help="axis of separate images")
+        command.add_argument("--jobs", type=int, metavar="N", help="jobs, -1 for all cores")
     calibrate.set_defaults(run=_calibrate)
     return parser
 

@@ -24,7 +24,7 @@ from ._arrays import as_float_array, unmasked
 from ._evaluation import Answer, answer, best_index, failed, tabulate, warn_of_failures
 from ._grouping import Group, Grouping, NotWrapped
 from .losses import check_scoring, scores_output, squared_error
-from .noise import check_noise_variance, estimate_noise, variance_at
+from .noise import check_noise_variance, variance_at
 from .risk import ErrorEstimate, summarise
 
 __all__ = ["BaseSelfSupervisedSearch", "SelfSupervisedSearchCV"]
@@ -171,8 +171,14 @@ class BaseSelfSupervisedSearch(  # type: ignore[call-arg]
         wrapper = _last_step(self.estimator)
         if wrapper is not self.estimator:
             return  # the loss is that of the data which the last step sees
-        axes = self.best_params_.get("channel_axis", wrapper.channel_axis), wrapper.batch_axis
-        level = estimate_noise(self._noisy, channel_axis=axes[0], batch_axis=axes[1])
+        wrapper = clone(wrapper).set_params(**clone(self.best_params_, safe=False))
+        variance = variance_at(
+            check_noise_variance(
+                wrapper.noise_variance, self._noisy, wrapper.channel_axis, wrapper.batch_axis
+            ),
+            self._noisy,
+        )
+        level = float(np.sqrt(np.nanmean(variance)))
         error = -self.best_score_ - level**2
         if error >= level**2 > 0:
             warnings.warn(

@@ -95,7 +95,7 @@ def test_formats_keep_the_scale(image, output, dtype, folder):
 
 
 def test_colours_are_channels_and_parameters_are_passed(folder, capsys):
-    grid = ["--denoiser", "tv", "--param", "weight=5,15.5", "--param", "max_num_iter=20:60:20"]
+    grid = ["--denoiser", "tv", "--param", "weight=5,15.5", "--param", "num_iter=20:60:20"]
     call = ["calibrate", "colour.png", *grid, "--returns", "plain", "-o", "out.npy"]
     assert main([*call, "--jobs", "2"]) == 0
     out = capsys.readouterr().out
@@ -104,8 +104,8 @@ def test_colours_are_channels_and_parameters_are_passed(folder, capsys):
     ]  # fmt: skip
     X = io.imread("colour.png").astype(float)
     weight = float(out.split("weight=")[1].split()[0])
-    iterations = int(out.split("max_num_iter=")[1].split(",")[0])
-    expected = tv(X, weight=weight, max_num_iter=iterations, channel_axis=-1)
+    iterations = int(out.split("num_iter=")[1].split(",")[0])
+    expected = tv(X, weight=weight, num_iter=iterations, channel_axis=-1)
     np.testing.assert_allclose(np.load("out.npy"), expected)
 
 
@@ -152,7 +152,7 @@ def test_a_failed_candidate_is_a_warning(folder, capsys):
         (["broken.npy"], "broken.npy: cannot be read as an array"),
         (["folder.png"], "folder.png: cannot be read as an array"),
         (["grey.png", "--denoiser", "magic"], "invalid choice: 'magic'"),
-        (["grey.png", "--denoiser", "tv"], "tv has eps, max_num_iter, weight"),
+        (["grey.png", "--denoiser", "tv"], "tv has num_iter, weight"),
         (["grey.png", "--param", "sigma=1"], "median has no 'sigma', it has mode, radius"),
         (["grey.png", "--param", "radius"], "is not of the form NAME=VALUES"),
         (["grey.png", "--param", "radius=7:1"], "holds 0 values"),

@@ -237,7 +237,7 @@ def test_users_register_their_own_exact_form():
         (partial(bilateral, radius=0), "radius=0 must be"),
         (partial(nl_means, h=-0.1), "h=-0.1 must be"),
         (partial(nl_means, patch_size=0), "patch_size=0 must be"),
-        (partial(tv, max_num_iter=0), "max_num_iter=0 must be"),
+        (partial(tv, num_iter=0), "num_iter=0 must be"),
         (partial(bilateral, sigma_spatial=None), "sigma_spatial=None must be"),
         (partial(nl_means, channel_axis=0, fast_mode=False), None),
     ],

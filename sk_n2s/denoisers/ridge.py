@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
+from threadpoolctl import threadpool_limits
 
 from .._arrays import per_axis
 from ._scale import noise_relative
@@ -128,9 +129,12 @@ def nl_ridge(
     values, variance = np.moveaxis(values, axis, -1), np.moveaxis(variance, axis, -1)
     shape = values.shape[:-1]
     pilot: Any = None
-    for size, count in ((patches[0], groups[0]), *[(patches[1], groups[1])] * n_refinements):
-        grid = _Grid(shape, tuple(min(size, n) for n in shape), window, step)
-        pilot = _one_step(values, pilot, variance, grid, count)
+    # Sums that another number of threads rounds differently would choose other patches. The
+    # products are small, and gain nothing from threads.
+    with threadpool_limits(limits=1, user_api="blas"):
+        for size, count in ((patches[0], groups[0]), *[(patches[1], groups[1])] * n_refinements):
+            grid = _Grid(shape, tuple(min(size, n) for n in shape), window, step)
+            pilot = _one_step(values, pilot, variance, grid, count)
     result = np.moveaxis(pilot, -1, axis).reshape(X.shape).astype(X.dtype)
     result *= X.dtype.type(unit)
     result += X.dtype.type(offset)
@@ -174,14 +178,15 @@ class _Grid:
         self.patch = patch
         self.positions = tuple(n - p + 1 for n, p in zip(shape, patch, strict=True))
         self.window = tuple(min(window, q) for q in self.positions)
-        self.step = step
+        # No entry may be left out.
+        self.steps = tuple(min(step, p) for p in patch)
 
     def tiles(self) -> Iterator[_Tile]:
         """Yield the reference patches: every `step`-th position, and the last."""
         side = max(1, round(_TILE ** (1 / len(self.shape))))
         axes = []
-        for q in self.positions:
-            places = np.unique(np.append(np.arange(0, q, self.step), q - 1))
+        for q, step in zip(self.positions, self.steps, strict=True):
+            places = np.unique(np.append(np.arange(0, q, step), q - 1))
             axes.append([places[k : k + side] for k in range(0, len(places), side)])
         for block in product(*axes):
             # A window that would reach over the border is moved inwards.

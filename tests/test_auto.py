@@ -1,0 +1,122 @@
+import pickle
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+
+from sk_n2s import AutoDenoiser
+from sk_n2s.auto import _part
+from sk_n2s.denoisers import nl_ridge, tv
+from sk_n2s.noise import NoiseCurve
+
+
+@pytest.fixture(scope="module")
+def fitted(noisy):
+    return AutoDenoiser("fast").fit(noisy)
+
+
+def _psnr(a, b, peak=1.0):
+    return 10 * np.log10(peak**2 / np.mean((a - b) ** 2))
+
+
+def test_told_nothing_it_is_as_good_as_who_is_told_the_noise(fitted, noisy, clean):
+    found = _psnr(fitted.transform(noisy), clean)
+    told = _psnr(nl_ridge(noisy, sigma=0.1), clean)
+    assert found > told - 0.1
+    assert found > max(_psnr(tv(noisy, weight=w), clean) for w in (0.05, 0.1, 0.15))
+
+
+def test_it_says_what_it_chose_and_how_good_that_is(fitted, noisy, clean):
+    truth = np.mean((fitted.transform(noisy) - clean) ** 2)
+    assert fitted.estimated_mse_ == pytest.approx(truth, abs=0.06 * 0.01)
+    low, high = fitted.error_estimate_.interval
+    assert low < truth < high
+    assert sum(fitted.weights_.values()) == pytest.approx(1)
+    assert fitted.weights_.keys() <= fitted.scores_.keys()
+    best = min(fitted.scores_, key=fitted.scores_.get)
+    assert best == "nl_ridge"
+    for text in (best, "Noise (estimated)", f"{fitted.estimated_psnr_:.2f} dB"):
+        assert text in fitted.summary_
+
+
+def test_the_result_is_kept_and_can_be_made_again(fitted, noisy):
+    again = pickle.loads(pickle.dumps(fitted))
+    np.testing.assert_allclose(again.transform(noisy), fitted.transform(noisy), atol=1e-5)
+    first = fitted.transform(noisy)
+    first[:] = 0  # a copy
+    assert fitted.transform(noisy).any()
+    assert again.transform(noisy[:50, :60]).shape == (50, 60)
+    two = clone(fitted).set_params(n_jobs=2).fit(noisy)
+    np.testing.assert_array_equal(two.transform(noisy), fitted.transform(noisy))
+
+
+def test_scale_and_offset_are_the_users(fitted, noisy):
+    other = AutoDenoiser("fast").fit(1024.0 * noisy + 4096.0)
+    assert other.weights_ == pytest.approx(fitted.weights_, abs=1e-3)
+    expected = 1024.0 * fitted.transform(noisy) + 4096.0
+    np.testing.assert_allclose(other.transform(1024.0 * noisy + 4096.0), expected, rtol=1e-3)
+    single = AutoDenoiser("fast").fit(noisy.astype(np.float32))
+    assert single.transform(noisy.astype(np.float32)).dtype == np.float32
+
+
+def test_counts_are_stabilised(clean):
+    signal = 20 * clean
+    counts = np.random.default_rng(0).poisson(signal)
+    auto = AutoDenoiser("fast").fit(counts)
+    assert auto.stabilizer_ is not None
+    assert auto.noise_variance_.gain == pytest.approx(1, rel=0.1)
+    denoised = auto.transform(counts)
+    white = AutoDenoiser("fast", noise_variance=float(signal.mean())).fit(counts)
+    assert white.stabilizer_ is None
+    assert _psnr(denoised, signal, 20) > _psnr(white.transform(counts), signal, 20) + 0.2
+    truth = np.mean((denoised - signal) ** 2)
+    assert auto.estimated_mse_ == pytest.approx(truth, rel=0.25)
+    assert abs(denoised.mean() - signal.mean()) < 0.02 * signal.mean()
+    told = AutoDenoiser("fast", noise_variance=NoiseCurve(1.0, 0.0, 0.0)).fit(counts)
+    assert _psnr(told.transform(counts), signal, 20) > _psnr(denoised, signal, 20) - 0.2
+
+
+def test_a_signal_a_volume_colours_items_and_gaps(rng, clean):
+    line = np.repeat([0.0, 1.0, 0.3], 300)
+    volume = np.zeros((20, 20, 20))
+    volume[5:15, 5:15, 5:15] = 1.0
+    colour = np.stack([clean[:48, :48], clean[:48, :48] ** 2], axis=-1)
+    for truth, axes in (
+        (line, {}),
+        (volume, {}),
+        (colour, {"channel_axis": -1}),
+        (np.stack([clean[:40, :40], clean[40:80, :40]]), {"batch_axis": 0}),
+    ):
+        noisy = truth + rng.normal(scale=0.1, size=truth.shape)
+        noisy[(1,) * truth.ndim] = np.nan
+        kept = noisy.copy()
+        denoised = AutoDenoiser("fast", **axes).fit(noisy).transform(noisy)
+        np.testing.assert_array_equal(noisy, kept)
+        assert np.isfinite(denoised).all()
+        assert np.mean((denoised - truth) ** 2) < 0.5 * 0.01
+
+
+def test_large_data_race_on_a_part(rng):
+    assert _part((100, 100), None, None, (0, 1)) == (slice(0, 100), slice(0, 100))
+    part = _part((1000, 2000), None, None, (0, 1))
+    assert part == (slice(372, 628), slice(872, 1128))
+    part = _part((9, 300, 300, 3), 3, 0, (1, 2))
+    assert [s.stop - s.start for s in part] == [1, 256, 256, 3]
+    assert [s.stop - s.start for s in _part((9, 100, 100), None, 0, (1, 2))] == [6, 100, 100]
+    assert [s.stop - s.start for s in _part((10**6,), None, None, (0,))] == [2**16]
+    part = _part((5, 10**4, 10**4), None, None, (0, 1, 2))
+    assert [s.stop - s.start for s in part] == [5, 114, 114]
+    ramp = np.linspace(0, 1, 300)[:, None] * np.ones(300)
+    noisy = ramp + rng.normal(scale=0.1, size=ramp.shape)
+    denoised = AutoDenoiser("fast").fit(noisy).transform(noisy)
+    assert denoised.shape == ramp.shape
+    assert np.mean((denoised - ramp) ** 2) < 0.02 * 0.01
+
+
+def test_bad_input(fitted, noisy):
+    with pytest.raises(ValueError, match="effort"):
+        AutoDenoiser("slow").fit(noisy)
+    with pytest.raises(ValueError, match="noise_variance"):
+        AutoDenoiser(noise_variance=-1).fit(noisy)
+    with pytest.raises(ValueError, match="fitted to data with 2"):
+        fitted.transform(noisy[0])

@@ -1,0 +1,273 @@
+"""Stein's unbiased risk estimate, and what rests upon it: no clean data in any choice."""
+
+import pickle
+import warnings
+
+import numpy as np
+import pytest
+from skimage import data
+from sklearn.base import clone
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+
+from sk_n2s import ColumnPartition, JInvariantWrapper, SelfSupervisedSearchCV
+from sk_n2s.blending import blend
+from sk_n2s.denoisers import gaussian, median, nl_means, tv, wavelet
+from sk_n2s.noise import NoiseCurve
+from sk_n2s.risk import probed_penalty, summarise
+
+SIGMA = 0.2
+TRUTH = np.sin(np.linspace(0, 6, 24))[:, None] * np.cos(np.linspace(0, 9, 24))
+
+
+def test_the_penalty_of_a_linear_filter_is_its_trace(rng):
+    X = rng.normal(size=(200, 200))
+    centre = gaussian(np.eye(1, 81, 40)[0], sigma=1.0)[40] ** 2
+    smoothed = gaussian(X, sigma=1.0)
+    penalty = probed_penalty(lambda x: gaussian(x, sigma=1.0), X, smoothed, 4.0)
+    error = penalty.std() / 200
+    assert abs(penalty.mean() - 2 * 4.0 * centre) < 4 * error
+    assert error < 0.02 * penalty.mean()
+    np.testing.assert_allclose(probed_penalty(lambda x: x, X, X, 4.0), 8.0)
+    np.testing.assert_array_equal(probed_penalty(np.zeros_like, X, 0 * X, 4.0), 0)
+    np.testing.assert_array_equal(probed_penalty(lambda x: x, X, X, 0.0), 0)
+
+
+def test_the_penalty_heeds_where_the_noise_is_strong():
+    X, variance = np.zeros((8, 8)), np.linspace(0, 1, 64).reshape(8, 8)
+    np.testing.assert_allclose(probed_penalty(lambda x: x / 2, X, X, variance), variance)
+    single = probed_penalty(lambda x: x, X.astype(np.float32), X.astype(np.float32), 1.0)
+    np.testing.assert_allclose(single, 2, rtol=1e-5)
+
+
+FORMS = [
+    JInvariantWrapper(median, radius=1, output="plain"),
+    JInvariantWrapper(gaussian, sigma=0.7, output="plain"),
+    JInvariantWrapper(tv, weight=0.2, output="plain"),
+    JInvariantWrapper(wavelet, sigma=0.2, max_shifts=0, output="plain"),
+    JInvariantWrapper(gaussian, sigma=0.7, output="blend", noise_variance=SIGMA**2),
+]
+
+
+@pytest.mark.parametrize("form", FORMS, ids=lambda form: f"{form.denoiser.__name__}-{form.output}")
+def test_loss_and_penalty_are_the_error_plus_the_variance(form):
+    rng, gaps = np.random.default_rng(0), []
+    for seed in range(150):
+        noisy = TRUTH + rng.normal(scale=SIGMA, size=TRUTH.shape)
+        output, penalty = form.fit(noisy).output_and_penalty(noisy, SIGMA**2)
+        np.testing.assert_array_equal(output, form.transform(noisy))
+        if form.output == "plain":  # the mean over probes, too
+            penalty = probed_penalty(form.transform, noisy, output, SIGMA**2, random_state=seed)
+        loss = np.mean((output - noisy) ** 2 + penalty)
+        gaps.append(loss - np.mean((output - TRUTH) ** 2))
+    error = np.std(gaps) / np.sqrt(len(gaps))
+    # The weights of a blend depend a little on the data, which its penalty leaves out.
+    tolerance = 3 * error + (0.05 * SIGMA**2 if form.output == "blend" else 0)
+    assert abs(np.mean(gaps) - SIGMA**2) < tolerance
+    assert 3 * error < 0.06 * SIGMA**2
+
+
+def test_an_invariant_output_has_no_penalty(noisy):
+    output, penalty = JInvariantWrapper(median).fit(noisy).output_and_penalty(noisy, 0.01)
+    np.testing.assert_array_equal(output, median.exact(noisy))
+    assert not penalty.any()
+
+
+# Summaries ------------------------------------------------------------------------------
+
+
+def test_the_summary_of_losses(rng):
+    losses = 3.0 + rng.normal(size=(160, 160))
+    found = summarise(losses, 1.0, np.array([0.0, 10.0]))
+    assert found.mse == pytest.approx(losses.mean() - 1)
+    low, high = found.interval
+    assert high - low == pytest.approx(2 * 1.96 / 160, rel=0.2)
+    assert found.psnr == pytest.approx(10 * np.log10(100 / found.mse))
+    assert found.psnr_interval[0] < found.psnr < found.psnr_interval[1]
+    wider = summarise(losses, 1.0, np.array([0.0, 10.0]), variance_error=0.5)
+    assert np.diff(wider.interval)[0] == pytest.approx(2 * 1.96 * 0.5, rel=0.01)
+    gaps = np.where(rng.random(losses.shape) < 0.3, np.nan, losses)
+    assert summarise(gaps, 1.0, losses).mse == pytest.approx(np.nanmean(gaps) - 1)
+    assert summarise(losses, 5.0, losses).mse == 0
+    assert summarise(losses, 5.0, losses).psnr == np.inf
+
+
+def test_the_interval_covers_the_truth(clean):
+    """95 % of the intervals do, where neighbours' errors are dependent."""
+    inside = []
+    for seed in range(40):
+        noisy = clean + np.random.default_rng(seed).normal(scale=0.1, size=clean.shape)
+        search = SelfSupervisedSearchCV(
+            JInvariantWrapper(median, noise_variance=0.01), {"radius": [1]}
+        ).fit(noisy)
+        low, high = search.error_estimate_.interval
+        inside.append(low <= np.mean((search.transform(noisy) - clean) ** 2) <= high)
+    assert np.mean(inside) >= 0.9
+
+
+@pytest.mark.parametrize("output", ["invariant", "plain", "blend"])
+@pytest.mark.parametrize("given", [0.01, None], ids=["given", "estimated"])
+def test_a_search_estimates_the_error_of_what_it_returns(output, given, noisy, clean):
+    wrapper = JInvariantWrapper(tv, output=output, noise_variance=given)
+    search = SelfSupervisedSearchCV(wrapper, {"weight": [0.05, 0.1]}).fit(noisy)
+    truth = np.mean((search.transform(noisy) - clean) ** 2)
+    assert search.estimated_mse_ == pytest.approx(truth, abs=0.03 * 0.01 if given else 0.06 * 0.01)
+    assert search.estimated_mse_ == search.error_estimate_.mse
+    assert search.estimated_psnr_ == pytest.approx(
+        10 * np.log10(np.ptp(search.transform(noisy)) ** 2 / search.estimated_mse_)
+    )
+    assert search.estimated_psnr_interval_[0] < search.estimated_psnr_
+    assert search.noise_variance_ == pytest.approx(0.01, rel=0.05)
+    assert pickle.loads(pickle.dumps(search)).estimated_mse_ == search.estimated_mse_
+
+
+def test_without_the_data_or_an_estimator_there_is_no_estimate(noisy):
+    search = SelfSupervisedSearchCV(JInvariantWrapper(median), {"radius": [1]})
+    assert not hasattr(search, "estimated_mse_")
+    search.fit(noisy)
+    with pytest.raises(AttributeError, match="before this search was pickled"):
+        _ = pickle.loads(pickle.dumps(search)).estimated_mse_
+    first = search.estimated_mse_
+    assert search.fit(2 * noisy).estimated_mse_ == pytest.approx(4 * first)
+    search.set_params(refit=False).fit(noisy)
+    assert not hasattr(search, "estimated_mse_")
+
+
+def test_the_estimate_behind_a_pipeline_is_of_what_the_last_step_sees(noisy):
+    double = FunctionTransformer(lambda X: 2 * X)
+    search = SelfSupervisedSearchCV(
+        make_pipeline(double, JInvariantWrapper(median)), {"jinvariantwrapper__radius": [1, 2]}
+    ).fit(noisy)
+    alone = SelfSupervisedSearchCV(JInvariantWrapper(median), {"radius": [1, 2]}).fit(noisy)
+    assert search.estimated_mse_ == pytest.approx(4 * alone.estimated_mse_)
+
+
+# What is chosen --------------------------------------------------------------------------
+
+TEXTURED = {name: getattr(data, name)()[100:196, 100:196] / 255 for name in ("brick", "gravel")}
+GRIDS = {
+    "wavelet": (wavelet, {"sigma": [0.0, 1e-4, 0.3, 0.7, 1.0, 1.5]}),
+    "nl_means": (nl_means, {"h": [1e-4, 0.1, 0.4, 0.7, 1.0], "patch_distance": [4]}),
+    "tv": (tv, {"weight": [1e-5, 1e-2, 0.3, 0.6, 1.0, 2.0]}),
+    "gaussian": (gaussian, {"sigma": [0.05, 0.3, 0.5, 0.8, 1.5]}),
+}
+
+
+def _psnr(a, b):
+    return -10 * np.log10(np.mean((a - b) ** 2))
+
+
+@pytest.mark.parametrize("level", [10, 25, 50])
+@pytest.mark.parametrize("name", GRIDS)
+@pytest.mark.parametrize("texture", TEXTURED)
+def test_no_search_returns_the_noisy_data_as_its_plain_output(texture, name, level):
+    """The identity trap: under masks, doing nothing scores as well as the fill does."""
+    clean = TEXTURED[texture]
+    noisy = clean + np.random.default_rng(3).normal(scale=level / 255, size=clean.shape)
+    denoiser, grid = GRIDS[name]
+    scaled = {
+        k: v if k == "patch_distance" else [x * level / 255 for x in v] for k, v in grid.items()
+    }
+    if denoiser is gaussian:
+        scaled = grid
+    wrapper = JInvariantWrapper(denoiser, output="plain", noise_variance=(level / 255) ** 2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # some beat nothing on gravel
+        told = SelfSupervisedSearchCV(wrapper, scaled).fit(noisy)
+        alone = SelfSupervisedSearchCV(clone(wrapper).set_params(noise_variance=None), scaled)
+        alone.fit(noisy)
+    every = [
+        _psnr(wrapper.set_params(**params).fit(noisy).transform(noisy), clean)
+        for params in told.cv_results_["params"]
+    ]
+    assert every[told.best_index_] > max(every) - 0.3
+    if max(every) > _psnr(noisy, clean) + 3:
+        assert every[alone.best_index_] > _psnr(noisy, clean) + 1
+
+
+def test_masks_alone_would_fall_into_the_trap():
+    clean = TEXTURED["brick"]
+    noisy = clean + np.random.default_rng(3).normal(scale=0.02, size=clean.shape)
+    grid = {"sigma": [0.0, 0.02]}
+    wrapper = JInvariantWrapper(wavelet, output="plain")
+    blind = SelfSupervisedSearchCV(wrapper, grid, scoring="neg_mean_squared_error").fit(noisy)
+    scores = blind.cv_results_["mean_test_score"]
+    assert scores[0] > 1.2 * scores[1]  # by less than a fifth, though one of them does nothing
+    seeing = SelfSupervisedSearchCV(wrapper, grid).fit(noisy)
+    assert seeing.best_params_ == {"sigma": 0.02}
+
+
+def test_outputs_are_ranked_on_one_scale(noisy, clean):
+    grid = {"weight": [0.03, 0.06, 0.1], "output": ["invariant", "plain", "blend"]}
+    search = SelfSupervisedSearchCV(
+        JInvariantWrapper(tv, noise_variance=0.01), grid, scoring="sure"
+    ).fit(noisy)
+    scores = search.cv_results_["mean_test_score"]
+    truth = [
+        -np.mean(
+            (JInvariantWrapper(tv, noise_variance=0.01, **p).fit_transform(noisy) - clean) ** 2
+        )
+        for p in search.cv_results_["params"]
+    ]
+    assert truth[search.best_index_] > max(truth) - 1e-4
+    assert np.corrcoef(scores, truth)[0, 1] > 0.95
+    np.testing.assert_allclose(np.array(truth) - scores, 0.01, rtol=0.1)
+    kinds = [p["output"] for p in search.cv_results_["params"]]
+    plain = [s for s, kind in zip(scores, kinds, strict=True) if kind == "plain"]
+    by_default = SelfSupervisedSearchCV(
+        JInvariantWrapper(tv, noise_variance=0.01, output="plain"), {"weight": grid["weight"]}
+    ).fit(noisy)
+    assert by_default.n_splits_ == 16  # one call answers for all sets
+    assert max(plain) == pytest.approx(by_default.best_score_, rel=0.05)
+    assert by_default.best_score_ == pytest.approx(by_default.score(noisy))
+
+
+def test_a_partition_says_that_neighbours_are_dependent(rng):
+    clean = np.sin(np.arange(60) / 4) * np.ones((60, 1))
+    stripes = clean + rng.normal(size=60)  # whole columns have the same error
+    grid = {"sigma": [0.2, 2.0]}
+    blind = JInvariantWrapper(gaussian, output="plain", partition=ColumnPartition(4))
+    assert not blind.scores_output
+    assert SelfSupervisedSearchCV(blind, grid).fit(stripes).best_params_ == {"sigma": 2.0}
+    one_by_one = JInvariantWrapper(gaussian, output="plain")
+    assert one_by_one.scores_output
+    assert SelfSupervisedSearchCV(one_by_one, grid).fit(stripes).best_params_ == {"sigma": 0.2}
+
+
+def test_who_does_not_beat_the_noise_is_told_so(rng):
+    checks = np.indices((64, 64)).sum(axis=0) % 2 * 10.0
+    noisy = checks + rng.normal(scale=0.5, size=checks.shape)
+    for output in ("plain", "invariant"):
+        wrapper = JInvariantWrapper(gaussian, output=output, noise_variance=0.25)
+        with pytest.warns(UserWarning, match="No candidate is better than the noisy data"):
+            SelfSupervisedSearchCV(wrapper, {"sigma": [1.0, 2.0]}).fit(noisy)
+    flat = rng.normal(size=checks.shape)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        SelfSupervisedSearchCV(JInvariantWrapper(median), {"radius": [1, 2]}).fit(flat)
+
+
+# Blends ----------------------------------------------------------------------------------
+
+
+def test_a_blend_trusts_an_entry_where_its_noise_is_weak(rng):
+    X, invariant = rng.normal(size=(40, 40)), np.zeros((40, 40))
+    variance = np.ones((40, 40))
+    variance[:20] = 0.0
+    mixed = blend(X, invariant, variance)
+    np.testing.assert_array_equal(mixed.output[:20], X[:20])
+    np.testing.assert_array_equal(mixed.own[:20], 1)
+    assert mixed.own[20:].mean() < 0.5
+
+
+def test_a_noise_curve_is_evaluated_at_the_prediction(rng):
+    signal = np.repeat([4.0, 100.0], 200)[:, None] * np.ones(40)
+    counts = rng.poisson(signal).astype(float)
+    curve = NoiseCurve(1.0, 0.0, 0.01)
+    mixed = blend(counts, signal, curve)
+    np.testing.assert_allclose(mixed.noise_variance, signal)
+    wrapper = JInvariantWrapper(gaussian, sigma=3.0, output="blend", noise_variance=curve)
+    white = JInvariantWrapper(gaussian, sigma=3.0, output="blend", noise_variance=52.0)
+    error, worse = (np.mean((w.fit_transform(counts) - signal) ** 2) for w in (wrapper, white))
+    assert error < worse
+    assert wrapper.noise_variance_ is curve
