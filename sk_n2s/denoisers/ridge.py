@@ -272,6 +272,8 @@ def _most_similar(guide, tile: _Tile, group_size: int) -> np.ndarray:
     distance = guide[tile.reference] @ guide.T  # ‖a‖² is the same for all candidates b
     distance *= -2
     distance += np.einsum("ij,ij->i", guide, guide)
+    # Itself, even among many that are the same: no entry may be left without an estimate.
+    distance[np.arange(len(distance)), tile.reference] = -np.inf
     count = min(group_size, tile.candidates.shape[1])
     inside = np.take_along_axis(distance, tile.candidates, axis=1)
     nearest = np.argpartition(inside, count - 1, axis=1)[:, :count]

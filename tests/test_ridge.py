@@ -1,0 +1,162 @@
+"""Non-local ridge regression, against its definition."""
+
+import numpy as np
+import pytest
+
+from sk_n2s.denoisers import nl_ridge
+from sk_n2s.denoisers.ridge import _inverse, _mixing
+
+
+def _psnr(a, b):
+    return -10 * np.log10(np.mean((a - b) ** 2))
+
+
+def _by_definition(X, variance, size, count, window, step, pilot=None):
+    """One step, patch by patch; the first where there is no pilot."""
+    rows, columns = (n - size + 1 for n in X.shape)
+    places = [(i, j) for i in range(rows) for j in range(columns)]
+
+    def patch(A, p):
+        return A[p[0] : p[0] + size, p[1] : p[1] + size].ravel()
+
+    guide = X if pilot is None else pilot
+    total, weights = np.zeros_like(X), np.zeros_like(X)
+    n, m = size**2, count if pilot is not None else min(count, size**2 // 2)
+    grid = [sorted({*range(0, q, step), q - 1}) for q in (rows, columns)]
+    for i in grid[0]:
+        for j in grid[1]:
+            low = [
+                int(np.clip(k - window // 2, 0, q - window)) for k, q in ((i, rows), (j, columns))
+            ]
+            inside = [p for p in places if all(0 <= c - o < window for c, o in zip(p, low))]
+            far = [np.sum((patch(guide, p) - patch(guide, (i, j))) ** 2) for p in inside]
+            group = [inside[k] for k in np.argsort(far, kind="stable")[:m]]
+            Y = np.stack([patch(X, p) for p in group], axis=1)
+            mean = Y.mean()
+            B = Y - mean if pilot is None else np.stack([patch(pilot, p) for p in group], 1) - mean
+            A = B.T @ B + np.eye(m) * n * variance * (1e-3 + 1e-6 if pilot is None else 1)
+            A = np.linalg.inv(A)
+            ones = np.ones(m)
+            A -= np.outer(A @ ones, A @ ones) / (ones @ A @ ones)
+            theta = np.eye(m) - n * variance * A
+            estimate = (Y - mean) @ theta + mean
+            for k, p in enumerate(group):
+                w = 1 / (n * variance * np.sum(theta[:, k] ** 2))
+                place = np.s_[p[0] : p[0] + size, p[1] : p[1] + size]
+                total[place] += w * estimate[:, k].reshape(size, size)
+                weights[place] += w
+    return total / weights
+
+
+def test_two_steps_are_what_the_paper_defines(rng):
+    X = (
+        3e4
+        + np.kron(rng.normal(size=(4, 4)), np.ones((5, 5)))
+        + rng.normal(scale=0.3, size=(20, 20))
+    )
+    first = _by_definition(X, 0.09, 4, 6, 9, 3)
+    second = _by_definition(X, 0.09, 3, 8, 9, 3, pilot=first)
+    found = nl_ridge(X, sigma=0.3, patch_size=(4, 3), group_size=(6, 8), window=9)
+    np.testing.assert_allclose(found, second, atol=1e-3 * 0.3)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("order", [1, 2, 12, 13, 31, 60])
+def test_the_inverse_by_blocks(order, dtype, rng):
+    B = rng.normal(size=(5, order, 2 * order)).astype(dtype)
+    A = B @ B.swapaxes(1, 2)
+    np.testing.assert_allclose(_inverse(A) @ A, np.broadcast_to(np.eye(order), A.shape), atol=1e-3)
+
+
+@pytest.mark.parametrize("ridge", [False, True])
+def test_weights_sum_to_one_and_are_the_best_that_do(ridge, rng):
+    basis, power = rng.normal(size=(3, 8, 20)), rng.uniform(1, 2, size=(3, 8))
+    theta = _mixing(basis, power, ridge=ridge)
+    np.testing.assert_allclose(theta.sum(axis=1), 1)
+    if ridge:  # ‖X̂θ − x̂‖² + Σ v θ²
+
+        def cost(t):
+            error = basis[0].T @ t - basis[0].T
+            return np.sum(error**2, axis=0) + power[0] @ t**2
+
+        for _ in range(20):
+            step = rng.normal(size=(8, 8)) * 0.01
+            assert (cost(theta[0] + step - step.mean(axis=0)) >= cost(theta[0]) - 1e-9).all()
+
+
+def test_an_offset_moves_the_result_and_a_scale_scales_it(noisy):
+    X = noisy[:48, :48]
+    expected = nl_ridge(X, sigma=0.1)
+    np.testing.assert_allclose(nl_ridge(1024 * X, sigma=102.4) / 1024, expected, atol=1e-6)
+    np.testing.assert_allclose(nl_ridge(X + 8, sigma=0.1) - 8, expected, atol=0.02)
+    huge = nl_ridge(X + 1e7, sigma=0.1) - 1e7
+    np.testing.assert_allclose(huge, expected, atol=0.03)
+
+
+def test_no_noise_is_no_change(noisy):
+    assert nl_ridge(noisy, sigma=0.0) is not noisy
+    np.testing.assert_array_equal(nl_ridge(noisy, sigma=0.0), noisy)
+
+
+def test_a_map_of_the_noise(clean):
+    X = clean[:96, :96]
+    level = np.where(np.arange(96) < 48, 0.03, 0.15) * np.ones((96, 1))
+    noisy = X + level * np.random.default_rng(0).normal(size=X.shape)
+    one = float(np.sqrt(np.mean(level**2)))
+    informed = _psnr(nl_ridge(noisy, sigma=level), X)
+    assert informed > _psnr(nl_ridge(noisy, sigma=one), X) + 0.5
+    np.testing.assert_array_equal(
+        nl_ridge(noisy, sigma=np.full((1, 96), one)), nl_ridge(noisy, sigma=one)
+    )
+
+
+def test_photographs(noisy, clean):
+    before, after = _psnr(noisy, clean), _psnr(nl_ridge(noisy, sigma=0.1), clean)
+    assert after > before + 8.5
+    assert _psnr(nl_ridge(noisy), clean) > after - 0.15
+    assert nl_ridge(noisy.astype(np.float32), sigma=0.1).dtype == np.float32
+
+
+def test_signals_volumes_and_channels(rng):
+    line = np.repeat([0.0, 1.0, 0.4, 0.8], 400)
+    volume = np.zeros((24, 24, 24))
+    volume[6:18, 6:18, 6:18] = 1.0
+    for truth, gain in ((line, 10), (volume, 12)):
+        noisy = truth + rng.normal(scale=0.2, size=truth.shape)
+        assert _psnr(nl_ridge(noisy, sigma=0.2), truth) > _psnr(noisy, truth) + gain
+    colour = np.stack([volume[12], 1 - volume[12], 2 * volume[12]])
+    noisy = colour + rng.normal(scale=0.2, size=colour.shape)
+    joint = nl_ridge(noisy, sigma=0.2, channel_axis=0, patch_size=5)
+    assert joint.shape == colour.shape
+    alone = np.stack([nl_ridge(c, sigma=0.2) for c in noisy])
+    assert _psnr(joint, colour) > _psnr(alone, colour)
+    last = nl_ridge(np.moveaxis(noisy, 0, -1), sigma=0.2, channel_axis=-1, patch_size=5)
+    np.testing.assert_allclose(np.moveaxis(last, -1, 0), joint, atol=1e-5)
+
+
+def test_small_and_flat_arrays(rng):
+    for shape in [(1,), (3,), (2, 50), (5, 5), (1, 1, 9), (4, 4, 4, 4)]:
+        X = rng.normal(size=shape)
+        assert np.isfinite(nl_ridge(X, sigma=1.0)).all()
+    X = np.zeros((40, 40))
+    X[:20] = rng.normal(size=(20, 40))
+    np.testing.assert_allclose(nl_ridge(X, sigma=1.0)[32:], 0, atol=0.02)
+    assert np.isfinite(nl_ridge(X, sigma=1.0, step=20)).all()
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"sigma": -1.0}, "sigma=-1.0 must be a finite number"),
+        ({"sigma": np.ones(5)}, r"sigma of shape \(5,\) must hold finite numbers"),
+        ({"sigma": np.full((8, 8), -1.0)}, "sigma of shape"),
+        ({"patch_size": (1, 2, 3)}, "patch_size=.* has 3 values for 2"),
+        ({"group_size": 1}, "group_size=1 must be an integer of at least 2"),
+        ({"window": 0}, "window=0 must be"),
+        ({"step": 0}, "step=0 must be"),
+        ({"n_refinements": -1}, "n_refinements=-1 must be"),
+    ],
+)
+def test_bad_parameters(params, message):
+    with pytest.raises(ValueError, match=message):
+        nl_ridge(np.ones((8, 8)), **params)
