@@ -12,6 +12,7 @@ By default two images of 256×256; `--full` takes all images in full.
 from benchmarks import _common  # noqa: F401  one thread, before NumPy is loaded
 
 import warnings  # isort: skip
+from functools import partial  # isort: skip
 
 import numpy as np
 
@@ -75,7 +76,7 @@ def compare(data):
             run = nl_ridge_told if kind == "sigma" else nl_ridge_counts
             denoised, seconds = run(noisy, level)
             found[2:] = psnr(denoised, clean), seconds
-            chosen, seconds = cpu_seconds(lambda: AutoDenoiser().fit(noisy))
+            chosen, seconds = cpu_seconds(partial(AutoDenoiser().fit, noisy))
             true = psnr(chosen.transform(noisy), clean)
             off.append((kind, level, -10 * np.log10(chosen.estimated_mse_) - true))
             rows.append([*found, true, seconds])

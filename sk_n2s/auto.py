@@ -214,10 +214,11 @@ class AutoDenoiser(TransformerMixin, BaseEstimator):
         )
         output, penalty = stacker.fit_with_penalty(raced)
         restored = self._restored(output, stabilizer)
-        estimate = self._estimate(array[part], restored, penalty, noise, level, stabilizer, part)
+        penalty = self._penalty(array[part], restored, penalty, noise, level, stabilizer, part)
         weights = {name: w for name, w in stacker.weights_.items() if w}
         whole = restored.shape == array.shape
         denoised = restored if whole else self._average(array, stabilizer, members, weights)
+        estimate = self._estimate(array, denoised, noise, array[part], restored, penalty, part)
         for name in ("n_features_in_", "feature_names_in_"):
             self.__dict__.pop(name, None)  # of an earlier fit
         if array.ndim == 2:
@@ -368,18 +369,28 @@ class AutoDenoiser(TransformerMixin, BaseEstimator):
             total += total.dtype.type(weight) * each
         return self._restored(total, stabilizer)
 
-    def _estimate(self, X, output, penalty, noise, level, stabilizer, part):
-        """Return the estimated error on the data's own scale."""
-        variance = _within(variance_at(noise, X), part)
-        if stabilizer is not None:
-            # The chain rule: from x to the stabilised data, through the average, and back.
-            shown = stabilizer.transform(output)
-            inside = penalty / (2 * _within(level, part))
-            step = 1e-3
-            back = stabilizer.inverse_transform(shown + step)
-            back = (back - stabilizer.inverse_transform(shown - step)) / (2 * step)
-            penalty = 2 * variance * back * inside * stabilizer.slope(X)
-        losses = squared_error(X, output) + penalty
+    def _penalty(self, X, output, penalty, noise, level, stabilizer, part):
+        """Return the penalty of the part that was raced on, on the data's own scale."""
+        if stabilizer is None:
+            return penalty
+        # The chain rule: from x to the stabilised data, through the average, and back.
+        shown, step = stabilizer.transform(output), 1e-3
+        inside = penalty / (2 * _within(level, part))
+        back = stabilizer.inverse_transform(shown + step)
+        back = (back - stabilizer.inverse_transform(shown - step)) / (2 * step)
+        return 2 * variance_at(noise, X) * back * inside * stabilizer.slope(X)
+
+    def _estimate(self, X, output, noise, raced, restored, penalty, part) -> ErrorEstimate:
+        """Return the estimated error of the whole, of which a part was probed.
+
+        What is probed is how much smaller the squared residuals are than the noise: the
+        ratio κ of 1 − ∂hᵢ/∂xᵢ to (x − h)²/σ², which is much the same all over the data.
+        """
+        variance = np.broadcast_to(variance_at(noise, X), X.shape)
+        residual = squared_error(raced, restored)
+        free = np.where(np.isnan(residual), np.nan, 2 * variance[part] - penalty)
+        ratio = float(np.nansum(free)) / max(2 * float(np.nansum(residual)), np.finfo(float).tiny)
+        losses = 2 * variance + (1 - 2 * ratio) * squared_error(X, output)
         doubt = _LEVEL_ERROR * float(np.nanmean(variance)) if self.noise_variance is None else 0.0
         return summarise(losses, variance, output, doubt)
 

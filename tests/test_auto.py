@@ -106,11 +106,15 @@ def test_large_data_race_on_a_part(rng):
     assert [s.stop - s.start for s in _part((10**6,), None, None, (0,))] == [2**16]
     part = _part((5, 10**4, 10**4), None, None, (0, 1, 2))
     assert [s.stop - s.start for s in part] == [5, 114, 114]
-    ramp = np.linspace(0, 1, 300)[:, None] * np.ones(300)
-    noisy = ramp + rng.normal(scale=0.1, size=ramp.shape)
-    denoised = AutoDenoiser("fast").fit(noisy).transform(noisy)
-    assert denoised.shape == ramp.shape
-    assert np.mean((denoised - ramp) ** 2) < 0.02 * 0.01
+    ramp = np.linspace(0, 1, 280)[:, None] * np.ones(280)
+    for counts in (False, True):
+        noisy = rng.poisson(20 * ramp) / 20 if counts else ramp + rng.normal(0, 0.1, ramp.shape)
+        auto = AutoDenoiser("fast").fit(noisy)
+        denoised = auto.transform(noisy)
+        assert denoised.shape == ramp.shape
+        error = np.mean((denoised - ramp) ** 2)
+        assert error < 0.06 * np.mean((noisy - ramp) ** 2)
+        assert auto.estimated_mse_ == pytest.approx(error, abs=0.05 * np.mean((noisy - ramp) ** 2))
 
 
 def test_bad_input(fitted, noisy):

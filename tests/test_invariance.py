@@ -18,7 +18,7 @@ PARAMS = {
     "bilateral": {"radius": 1},
     "wavelet": {"max_shifts": 0},
     "nl_means": {"patch_size": 3, "patch_distance": 2},
-    "nl_ridge": {"patch_size": 2, "group_size": 3, "window": 3},
+    "nl_ridge": {"patch_size": 2, "group_size": 2, "window": 2},
     "tv": {"num_iter": 5},
     "median": {"radius": 2},
     "uniform": {"radius": 2},

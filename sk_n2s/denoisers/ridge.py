@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from .._arrays import per_axis
 from ._scale import noise_relative
@@ -131,7 +132,7 @@ def nl_ridge(
     pilot: Any = None
     # Sums that another number of threads rounds differently would choose other patches. The
     # products are small, and gain nothing from threads.
-    with threadpool_limits(limits=1, user_api="blas"):
+    with _threads().limit(limits=1, user_api="blas"):
         for size, count in ((patches[0], groups[0]), *[(patches[1], groups[1])] * n_refinements):
             grid = _Grid(shape, tuple(min(size, n) for n in shape), window, step)
             pilot = _one_step(values, pilot, variance, grid, count)
@@ -139,6 +140,12 @@ def nl_ridge(
     result *= X.dtype.type(unit)
     result += X.dtype.type(offset)
     return result
+
+
+@lru_cache(maxsize=1)
+def _threads() -> ThreadpoolController:
+    """Look for the libraries that have threads once: that takes longer than a small array."""
+    return ThreadpoolController()
 
 
 def _deviation(sigma, X, channel_axis) -> np.ndarray:
