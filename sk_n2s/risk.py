@@ -62,8 +62,7 @@ def probed_penalty(
         return np.zeros(X.shape)
     step = X.dtype.type(_STEP * level)
     signs = np.random.default_rng(random_state).integers(0, 2, X.shape, dtype=np.int8) * 2 - 1
-    change = denoise(X + signs * step) - denoised
-    # The step that was really made is that of rounded numbers.
+    change = (denoise(X + signs * step) - denoised).astype(np.float64)  # squares may not fit
     return 2 * np.asarray(noise_variance, np.float64) * change / (signs * float(step))
 
 

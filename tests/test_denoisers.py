@@ -12,6 +12,7 @@ from skimage.morphology import disk
 from sk_n2s.denoisers import (
     DENOISERS,
     bilateral,
+    butterworth,
     exact_form_of,
     gaussian,
     get_exact_form,
@@ -21,16 +22,19 @@ from sk_n2s.denoisers import (
     tv,
     uniform,
     wavelet,
+    wiener,
 )
 
 EXACT = {name: g for name, g in DENOISERS.items() if get_exact_form(g)}
 MODES = ("nearest", "reflect", "mirror", "wrap")
 every_denoiser = pytest.mark.parametrize("denoiser", DENOISERS.values(), ids=DENOISERS)
+GAPPY = {name: g for name, g in EXACT.items() if g.exact.handles_missing}
+every_form_for_gaps = pytest.mark.parametrize("denoiser", GAPPY.values(), ids=GAPPY)
 every_exact_form = pytest.mark.parametrize("denoiser", EXACT.values(), ids=EXACT)
 
 
 def test_the_rank_and_the_linear_filters_have_exact_forms():
-    assert set(EXACT) == {"median", "uniform", "gaussian"}
+    assert set(EXACT) == {"median", "uniform", "gaussian", "butterworth", "wiener"}
 
 
 @every_denoiser
@@ -165,7 +169,7 @@ def test_the_exact_median_of_a_signal_is_that_of_a_row(radius, rng):
     np.testing.assert_array_equal(median.exact(X, radius=radius), row)
 
 
-@every_exact_form
+@every_form_for_gaps
 def test_an_exact_form_leaves_missing_entries_out(denoiser, rng):
     X = rng.normal(size=(20, 20))
     missing = rng.random(X.shape) < 0.3
@@ -177,7 +181,7 @@ def test_an_exact_form_leaves_missing_entries_out(denoiser, rng):
     np.testing.assert_allclose(denoiser.exact(constant)[~lone], 7.0)
 
 
-@every_exact_form
+@every_form_for_gaps
 def test_an_exact_form_without_missing_entries_does_not_change_when_one_is_far(denoiser, rng):
     X = rng.normal(size=(40, 40))
     gap = X.copy()
@@ -285,3 +289,34 @@ def test_zero_strength_changes_nothing(rng):
         partial(nl_means, h=0),
     ):
         np.testing.assert_array_equal(call(X), X)
+
+
+@pytest.mark.parametrize("shape", [(9,), (5, 6), (3, 4, 2)], ids=str)
+@pytest.mark.parametrize("denoiser", [butterworth, wiener])
+def test_frequency_filters_leave_an_entry_out_exactly(denoiser, shape, rng):
+    n = int(np.prod(shape))
+    matrix = np.stack([denoiser(e.reshape(shape)).ravel() for e in np.eye(n)], axis=1)
+    np.testing.assert_allclose(matrix.sum(axis=1), 1)  # a constant stays
+    own = np.diag(matrix)
+    X = rng.normal(size=shape)
+    expected = (matrix @ X.ravel() - own * X.ravel()) / (1 - own)
+    np.testing.assert_allclose(denoiser.exact(X).ravel(), expected)
+    stacked = np.stack([X, 2 * X], axis=1)
+    found = denoiser.exact(stacked, channel_axis=1)
+    both = np.stack([expected, 2 * expected]).reshape(2, *shape)
+    np.testing.assert_allclose(np.moveaxis(found, 1, 0), both)
+
+
+def test_a_frequency_filter_that_keeps_everything_has_no_exact_form(rng):
+    with pytest.raises(ValueError, match="cutoff=1e\\+20 leaves each entry as it is"):
+        butterworth.exact(rng.normal(size=(8, 8)), cutoff=1e20)
+    assert butterworth(rng.normal(size=8), cutoff=0.0).std() < 1e-12
+    for params in ({"cutoff": -1.0}, {"order": np.nan}):
+        with pytest.raises(ValueError, match="must be a finite number that is not negative"):
+            butterworth(np.ones(4), **params)
+
+
+def test_half_of_the_power_is_left_at_the_cutoff():
+    X = np.cos(np.pi * 16 * (np.arange(64) + 0.5) / 64)  # 16/128 cycles per entry
+    np.testing.assert_allclose(butterworth(X, cutoff=0.125), X / np.sqrt(2), atol=1e-12)
+    np.testing.assert_allclose(wiener(X, cutoff=0.125), X / 2, atol=1e-12)

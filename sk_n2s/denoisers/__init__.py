@@ -8,6 +8,7 @@ one pass (see `exact_form_of`).
 
 from .adaptive import bilateral, nl_means
 from .exact import exact_form_of, get_exact_form
+from .frequency import butterworth, wiener
 from .linear import gaussian, uniform
 from .rank import median
 from .ridge import nl_ridge
@@ -17,12 +18,24 @@ from .wavelets import wavelet
 #: The denoisers by name: what the command line offers, and what the common tests run through.
 DENOISERS = {
     function.__name__: function
-    for function in (bilateral, gaussian, median, nl_means, nl_ridge, tv, uniform, wavelet)
+    for function in (
+        bilateral,
+        butterworth,
+        gaussian,
+        median,
+        nl_means,
+        nl_ridge,
+        tv,
+        uniform,
+        wavelet,
+        wiener,
+    )
 }
 
 __all__ = [
     "DENOISERS",
     "bilateral",
+    "butterworth",
     "exact_form_of",
     "gaussian",
     "get_exact_form",
@@ -32,4 +45,5 @@ __all__ = [
     "tv",
     "uniform",
     "wavelet",
+    "wiener",
 ]

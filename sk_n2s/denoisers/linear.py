@@ -12,7 +12,7 @@ from .._arrays import along
 from ._borders import border_index, check_mode, check_radius
 from .exact import exact_form_of
 
-__all__ = ["gaussian", "uniform"]
+__all__ = ["gaussian", "least_weight", "uniform"]
 
 
 def _own_weight(kernel: np.ndarray, length: int, mode: str) -> np.ndarray:
@@ -55,7 +55,7 @@ def _leave_one_out(X, smooth: Callable, kernels, mode: str):
         rest = 1 - own
     others = smooth(X)
     others -= np.multiply(own, X, out=own)
-    alone = rest <= _least(X.dtype)
+    alone = rest <= least_weight(X.dtype)
     if alone.any():
         others[alone], rest[alone] = np.nan, 1
     others /= rest
@@ -64,7 +64,7 @@ def _leave_one_out(X, smooth: Callable, kernels, mode: str):
     return others
 
 
-def _least(dtype) -> float:
+def least_weight(dtype) -> float:
     """Return the weight of the others below which rounding would tell of the entry itself."""
     return max(1e-6, 1e4 * float(np.finfo(dtype).eps))
 
@@ -199,7 +199,7 @@ def gaussian_exact(X, *, sigma=1.0, truncate=4.0, mode="reflect"):
         steps = np.arange(-radius, radius + 1)
         kernel = np.exp(-0.5 * (steps / s) ** 2) if radius else np.ones(1)
         kernels.append(kernel / kernel.sum())
-    if np.prod([kernel.max() for kernel in kernels]) > 1 - _least(X.dtype):
+    if np.prod([kernel.max() for kernel in kernels]) > 1 - least_weight(X.dtype):
         raise ValueError(
             f"sigma={sigma!r} gives the neighbours no weight, so that there is nothing to predict "
             "an entry from: give a sigma of at least 0.3."

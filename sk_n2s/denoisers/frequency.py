@@ -1,0 +1,209 @@
+"""Linear filters in the frequency domain."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import fft
+
+from .._arrays import along, split_axes
+from ._scale import non_negative
+from .exact import exact_form_of
+from .linear import least_weight
+
+__all__ = ["butterworth", "wiener"]
+
+
+def butterworth(X, *, cutoff=0.25, order=2.0, channel_axis=None):
+    """Low-pass filter of Butterworth's transfer function.
+
+    The amplitude at frequency f is multiplied by 1 / √(1 + (f/cutoff)^(2·order)). The data
+    are continued by reflection, so that opposite borders do not mix.
+
+    Parameters
+    ----------
+    X : ndarray of float, any number of axes
+        The data.
+    cutoff : float, default=0.25
+        The frequency whose power is halved, in cycles per entry; 0.5 is the highest along
+        an axis. 0 leaves nothing but the mean.
+    order : float, default=2.0
+        How steep the transition is.
+    channel_axis : int, default=None
+        An axis of channels, each of which is filtered on its own.
+
+    Returns
+    -------
+    ndarray of the shape and dtype of `X`
+        The filtered data.
+
+    Raises
+    ------
+    ValueError
+        If `cutoff` or `order` is negative or not finite.
+
+    Notes
+    -----
+    ``butterworth.exact`` is the leave-one-out form.
+
+    References
+    ----------
+    .. [1] S. Butterworth, "On the theory of filter amplifiers", Experimental Wireless and
+       the Wireless Engineer 7:536-541, 1930.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sk_n2s.denoisers import butterworth
+    >>> butterworth(np.array([3.0, 0.0, 6.0, 0.0]), cutoff=0.0)
+    array([2.25, 2.25, 2.25, 2.25])
+    """
+    gain = _butterworth_gain(X, cutoff, order, channel_axis)
+    return _filtered(X, gain, split_axes(X.ndim, channel_axis, None)[2])
+
+
+def wiener(X, *, cutoff=0.1, exponent=2.0, channel_axis=None):
+    """Wiener filter for a signal whose power falls with frequency, in white noise.
+
+    The amplitude at frequency f is multiplied by 1 / (1 + (f/cutoff)^exponent), which is
+    the best linear filter if the power of the signal is (f/cutoff)^−exponent times that of
+    the noise. The data are continued by reflection, so that opposite borders do not mix.
+
+    Parameters
+    ----------
+    X : ndarray of float, any number of axes
+        The data.
+    cutoff : float, default=0.1
+        The frequency at which signal and noise are equally strong, in cycles per entry;
+        0.5 is the highest along an axis. 0 leaves nothing but the mean.
+    exponent : float, default=2.0
+        How fast the power of the signal falls; that of photographs falls with about 2.
+    channel_axis : int, default=None
+        An axis of channels, each of which is filtered on its own.
+
+    Returns
+    -------
+    ndarray of the shape and dtype of `X`
+        The filtered data.
+
+    Raises
+    ------
+    ValueError
+        If `cutoff` or `exponent` is negative or not finite.
+
+    Notes
+    -----
+    ``wiener.exact`` is the leave-one-out form.
+
+    References
+    ----------
+    .. [1] N. Wiener, "Extrapolation, Interpolation, and Smoothing of Stationary Time
+       Series", Wiley, 1949.
+    .. [2] D. J. Field, "Relations between the statistics of natural images and the
+       response properties of cortical cells", J. Opt. Soc. Am. A 4(12):2379-2394, 1987.
+       :doi:`10.1364/JOSAA.4.002379`
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sk_n2s.denoisers import wiener
+    >>> line = np.linspace(0, 10, 512)
+    >>> noisy = line + np.random.default_rng(0).normal(size=512)
+    >>> bool(np.std(wiener(noisy, cutoff=0.01) - line) < 0.3 * np.std(noisy - line))
+    True
+    """
+    gain = _wiener_gain(X, cutoff, exponent, channel_axis)
+    return _filtered(X, gain, split_axes(X.ndim, channel_axis, None)[2])
+
+
+@exact_form_of(butterworth)
+def butterworth_exact(X, *, cutoff=0.25, order=2.0, channel_axis=None):
+    """Filter as `butterworth` does, each entry itself left out.
+
+    Parameters
+    ----------
+    X, cutoff, order, channel_axis
+        As for `butterworth`.
+
+    Returns
+    -------
+    ndarray of the shape and dtype of `X`
+        (g(x)ᵢ − cᵢ·xᵢ) / (1 − cᵢ), where cᵢ is what the entry contributes to its own output.
+
+    Raises
+    ------
+    ValueError
+        If a parameter does not fit, or an entry contributes all.
+    """
+    gain = _butterworth_gain(X, cutoff, order, channel_axis)
+    return _leave_one_out(X, gain, split_axes(X.ndim, channel_axis, None)[2], cutoff)
+
+
+@exact_form_of(wiener)
+def wiener_exact(X, *, cutoff=0.1, exponent=2.0, channel_axis=None):
+    """Filter as `wiener` does, each entry itself left out.
+
+    Parameters
+    ----------
+    X, cutoff, exponent, channel_axis
+        As for `wiener`.
+
+    Returns
+    -------
+    ndarray of the shape and dtype of `X`
+        (g(x)ᵢ − cᵢ·xᵢ) / (1 − cᵢ), where cᵢ is what the entry contributes to its own output.
+
+    Raises
+    ------
+    ValueError
+        If a parameter does not fit, or an entry contributes all.
+    """
+    gain = _wiener_gain(X, cutoff, exponent, channel_axis)
+    return _leave_one_out(X, gain, split_axes(X.ndim, channel_axis, None)[2], cutoff)
+
+
+def _butterworth_gain(X, cutoff, order, channel_axis):
+    order = non_negative(order, name="order")
+    return 1 / np.sqrt(1 + _ratio(X, cutoff, channel_axis) ** (2 * order))
+
+
+def _wiener_gain(X, cutoff, exponent, channel_axis):
+    exponent = non_negative(exponent, name="exponent")
+    return 1 / (1 + _ratio(X, cutoff, channel_axis) ** exponent)
+
+
+def _ratio(X, cutoff, channel_axis) -> np.ndarray:
+    """Return frequencies in units of the cutoff; 0 for the mean, whatever that is."""
+    cutoff = non_negative(cutoff, name="cutoff")
+    square = np.zeros((1,) * X.ndim)
+    for axis in split_axes(X.ndim, channel_axis, None)[2]:
+        n = X.shape[axis]
+        square = square + along(np.square(np.arange(n) / (2 * n)), axis, X.ndim)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(square > 0, np.sqrt(square) / cutoff, 0)
+
+
+def _filtered(X, gain, axes):
+    spectrum = fft.dctn(X, axes=axes, norm="ortho")
+    spectrum *= gain.astype(X.dtype)
+    return fft.idctn(spectrum, axes=axes, norm="ortho", overwrite_x=True)
+
+
+def _leave_one_out(X, gain, axes, cutoff):
+    own = gain
+    for axis in axes:
+        # The squares of the basis vectors of the cosine transform, in the columns.
+        n = X.shape[axis]
+        squares = fft.idct(np.eye(n), axis=0, norm="ortho") ** 2
+        own = np.moveaxis(np.tensordot(squares, own, axes=(1, axis)), 0, axis)
+    centre = X.dtype.type(np.mean(X, dtype=np.float64))  # a constant stays, digits are kept
+    others = X - centre
+    if X.size > 1 and own.max() > 1 - least_weight(X.dtype):
+        raise ValueError(
+            f"cutoff={cutoff!r} leaves each entry as it is, so that the others do not predict it: "
+            "choose a lower one."
+        )
+    own = np.broadcast_to(own, X.shape).astype(X.dtype)
+    others = _filtered(others, gain, axes) - own * others
+    others /= 1 - own
+    others += centre
+    return others
