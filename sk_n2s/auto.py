@@ -16,7 +16,7 @@ from ._arrays import as_float_array, split_axes
 from .denoisers import gaussian, median, nl_means, nl_ridge, tv, wavelet
 from .losses import squared_error
 from .noise import NoiseCurve, check_noise_variance, estimate_noise_curve, variance_at
-from .risk import ErrorEstimate, summarise
+from .risk import LEVEL_ERROR, ErrorEstimate, summarise
 from .stabilization import GeneralizedAnscombe
 from .stacking import SelfSupervisedStacker
 from .wrapper import JInvariantWrapper
@@ -25,9 +25,6 @@ __all__ = ["AutoDenoiser"]
 
 #: The race is run on this many entries; the weights do not become better with more.
 _RACE = 2**16
-
-#: The standard error of a variance of the noise that is estimated, as a share of it.
-_LEVEL_ERROR = 0.02
 
 #: What the residuals of `nl_ridge` have of the variance that they would have, were it the
 #: posterior mean: measured on 18 images with noise of 8 to 50 of 255, where it was within
@@ -391,7 +388,7 @@ class AutoDenoiser(TransformerMixin, BaseEstimator):
         free = np.where(np.isnan(residual), np.nan, 2 * variance[part] - penalty)
         ratio = float(np.nansum(free)) / max(2 * float(np.nansum(residual)), np.finfo(float).tiny)
         losses = 2 * variance + (1 - 2 * ratio) * squared_error(X, output)
-        doubt = _LEVEL_ERROR * float(np.nanmean(variance)) if self.noise_variance is None else 0.0
+        doubt = LEVEL_ERROR * float(np.nanmean(variance)) if self.noise_variance is None else 0.0
         return summarise(losses, variance, output, doubt)
 
     def _in_words(self) -> str:

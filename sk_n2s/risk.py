@@ -14,7 +14,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["ErrorEstimate", "probed_penalty", "summarise"]
+__all__ = ["LEVEL_ERROR", "ErrorEstimate", "output_and_penalty", "probed_penalty", "summarise"]
+
+#: The standard error of a variance of the noise that is estimated, as a share of it.
+LEVEL_ERROR = 0.02
 
 #: The probe's step, in standard deviations of the noise: large enough for what jumps, as
 #: hard thresholds do, and small enough to be a derivative.
@@ -64,6 +67,30 @@ def probed_penalty(
     signs = np.random.default_rng(random_state).integers(0, 2, X.shape, dtype=np.int8) * 2 - 1
     change = (denoise(X + signs * step) - denoised).astype(np.float64)  # squares may not fit
     return 2 * np.asarray(noise_variance, np.float64) * change / (signs * float(step))
+
+
+def output_and_penalty(estimator, X, noise_variance) -> tuple[np.ndarray, np.ndarray]:
+    """Return the output of a fitted estimator, and 2σ²·∂hᵢ/∂xᵢ.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A `JInvariantWrapper`, or any other that is J-invariant.
+    X : ndarray of float
+        The noisy data.
+    noise_variance : float, ndarray or NoiseCurve
+        The variance σ² of the noise.
+
+    Returns
+    -------
+    output : ndarray of the shape of `X`
+        The output.
+    penalty : ndarray that broadcasts to that shape
+        The penalty, 0 for what is J-invariant.
+    """
+    if hasattr(estimator, "output_and_penalty"):
+        return estimator.output_and_penalty(X, noise_variance)
+    return estimator.transform(X), np.zeros(())
 
 
 class ErrorEstimate(NamedTuple):

@@ -25,12 +25,9 @@ from ._evaluation import Answer, answer, best_index, failed, tabulate, warn_of_f
 from ._grouping import Group, Grouping, NotWrapped
 from .losses import check_scoring, scores_output, squared_error
 from .noise import check_noise_variance, variance_at
-from .risk import ErrorEstimate, summarise
+from .risk import LEVEL_ERROR, ErrorEstimate, output_and_penalty, summarise
 
 __all__ = ["BaseSelfSupervisedSearch", "SelfSupervisedSearchCV"]
-
-#: The relative standard error of a variance of the noise that is estimated.
-_LEVEL_ERROR = 0.02
 
 #: How many sets a candidate that needs masks is scored on, unless the user says otherwise.
 _AUTO_SPLITS = 4
@@ -43,6 +40,13 @@ def _refit_done(search) -> bool:
             "and scores, but no estimator. Set refit=True, or fit one with best_params_."
         )
     return True
+
+
+def _noise_variance(estimator, X):
+    """Return the variance of the noise, and whether the estimator was given it."""
+    given = getattr(estimator, "noise_variance", None)
+    axes = (getattr(estimator, "channel_axis", None), getattr(estimator, "batch_axis", None))
+    return check_noise_variance(given, X, *axes), given is not None
 
 
 class BaseSelfSupervisedSearch(  # type: ignore[call-arg]
@@ -172,12 +176,7 @@ class BaseSelfSupervisedSearch(  # type: ignore[call-arg]
         if wrapper is not self.estimator:
             return  # the loss is that of the data which the last step sees
         wrapper = clone(wrapper).set_params(**clone(self.best_params_, safe=False))
-        variance = variance_at(
-            check_noise_variance(
-                wrapper.noise_variance, self._noisy, wrapper.channel_axis, wrapper.batch_axis
-            ),
-            self._noisy,
-        )
+        variance = variance_at(_noise_variance(wrapper, self._noisy)[0], self._noisy)
         level = float(np.sqrt(np.nanmean(variance)))
         error = -self.best_score_ - level**2
         if error >= level**2 > 0:
@@ -234,12 +233,11 @@ class BaseSelfSupervisedSearch(  # type: ignore[call-arg]
         X, wrapper = self._noisy, self.best_estimator_
         while isinstance(wrapper, Pipeline):
             X, wrapper = as_float_array(wrapper[:-1].transform(X)), wrapper[-1]
-        given = wrapper.noise_variance
-        variance = check_noise_variance(given, X, wrapper.channel_axis, wrapper.batch_axis)
-        output, penalty = wrapper.output_and_penalty(X, variance)
+        variance, is_given = _noise_variance(wrapper, X)
+        output, penalty = output_and_penalty(wrapper, X, variance)
         losses = squared_error(X, output) + penalty
         level = variance_at(variance, X)
-        doubt = _LEVEL_ERROR * float(np.mean(level)) if given is None else 0.0
+        doubt = 0.0 if is_given else LEVEL_ERROR * float(np.mean(level))
         self.__dict__["_estimate"] = summarise(losses, level, output, doubt), variance
         return self.__dict__["_estimate"]
 

@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from ._arrays import as_float_array, unmasked
 from .losses import squared_error
 from .noise import check_noise_variance, variance_at
-from .risk import ErrorEstimate, summarise
+from .risk import ErrorEstimate, output_and_penalty, summarise
 
 __all__ = ["SelfSupervisedStacker", "simplex_weights"]
 
@@ -295,7 +295,7 @@ class SelfSupervisedStacker(MetaEstimatorMixin, TransformerMixin, BaseEstimator)
         output, penalty = np.zeros_like(X), np.zeros(())
         for member, weight in zip(self.estimators_, self.weights_.values(), strict=True):
             if weight:
-                each, p = _output_and_penalty(member, X, variance)
+                each, p = output_and_penalty(member, X, variance)
                 output += X.dtype.type(weight) * each
                 penalty = penalty + weight * p
         return -float(np.nanmean(squared_error(X, output) + penalty, dtype=np.float64))
@@ -310,10 +310,4 @@ class SelfSupervisedStacker(MetaEstimatorMixin, TransformerMixin, BaseEstimator)
 
 def _fit_member(member, X, array, noise_variance):
     member = member.fit(X)
-    return member, *_output_and_penalty(member, array, noise_variance)
-
-
-def _output_and_penalty(member, X, noise_variance):
-    if hasattr(member, "output_and_penalty"):
-        return member.output_and_penalty(X, noise_variance)
-    return member.transform(X), np.zeros(())
+    return member, *output_and_penalty(member, array, noise_variance)

@@ -11,6 +11,9 @@ from sk_n2s import (
 )
 from sk_n2s.fills import MeanFill, MedianFill, RandomFill, ZeroFill, check_fill
 
+#: The denoisers that take fewer axes than the common tests have.
+MOST_AXES = {"tv_bregman": 2}
+
 PARTITIONS = [
     None,
     GridPartition(3),

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
+from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV, HalvingGridSearchCV, RandomizedSearchCV
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
@@ -14,7 +15,7 @@ from sk_n2s import (
     SelfSupervisedStacker,
     WholeArray,
 )
-from sk_n2s.denoisers import gaussian, median, tv
+from sk_n2s.denoisers import RegressionDenoiser, gaussian, median, tv
 
 _ROWS = "rows are neighbours in an array, and not independent samples"
 _WIDTH = "columns are no features: what was calibrated on one image denoises one of any width"
@@ -36,6 +37,7 @@ ESTIMATORS = [
     SelfSupervisedSearchCV(JInvariantWrapper(median), {"radius": [1, 2]}),
     SelfSupervisedStacker([("median", JInvariantWrapper(median))]),
     AutoDenoiser("fast"),
+    RegressionDenoiser(Ridge(), radius=1, scales=(1,)),
     GeneralizedAnscombe(),
     GeneralizedAnscombe(gain=None),
 ]

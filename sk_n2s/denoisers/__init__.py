@@ -3,16 +3,20 @@
 All work on the data's own scale and return an array of the same shape and dtype. A
 strength in the unit of the data has the default None, which takes it from the noise level
 that the data suggest. Those with an attribute ``exact`` have a J-invariant form that costs
-one pass (see `exact_form_of`).
+one pass (see `exact_form_of`). `RegressionDenoiser`, which learns, is an estimator; `bm3d`
+calls a package that has its own licence.
 """
 
 from .adaptive import bilateral, nl_means
+from .cosine import dct
 from .exact import exact_form_of, get_exact_form
+from .external import bm3d
 from .frequency import butterworth, wiener
 from .linear import gaussian, uniform
 from .rank import median
+from .regression import RegressionDenoiser
 from .ridge import nl_ridge
-from .variation import tv
+from .variation import tv, tv_bregman
 from .wavelets import wavelet
 
 #: The denoisers by name: what the command line offers, and what the common tests run through.
@@ -21,11 +25,13 @@ DENOISERS = {
     for function in (
         bilateral,
         butterworth,
+        dct,
         gaussian,
         median,
         nl_means,
         nl_ridge,
         tv,
+        tv_bregman,
         uniform,
         wavelet,
         wiener,
@@ -34,8 +40,11 @@ DENOISERS = {
 
 __all__ = [
     "DENOISERS",
+    "RegressionDenoiser",
     "bilateral",
+    "bm3d",
     "butterworth",
+    "dct",
     "exact_form_of",
     "gaussian",
     "get_exact_form",
@@ -43,6 +52,7 @@ __all__ = [
     "nl_means",
     "nl_ridge",
     "tv",
+    "tv_bregman",
     "uniform",
     "wavelet",
     "wiener",

@@ -9,7 +9,7 @@ import numpy as np
 from skimage.restoration import denoise_nl_means
 
 from .._arrays import per_axis
-from ._scale import noise_relative, non_negative
+from ._scale import binary_unit, noise_relative, non_negative
 
 __all__ = ["bilateral", "nl_means"]
 
@@ -157,15 +157,17 @@ def nl_means(
         return X.copy()  # no other patch is alike
     if channel_axis is not None:
         X = np.moveaxis(X, channel_axis, -1)
-    image = X[np.newaxis] if ndim == 1 else X
+    unit = binary_unit(X)  # or the square of h would underflow in single precision
+    image = X / X.dtype.type(unit)
     result = denoise_nl_means(
-        image,
+        image[np.newaxis] if ndim == 1 else image,
         patch_size=patch_size,
         patch_distance=patch_distance,
-        h=h,
-        sigma=non_negative(sigma, name="sigma"),
+        h=h / unit,
+        sigma=non_negative(sigma, name="sigma") / unit,
         fast_mode=fast_mode,
         preserve_range=True,
         channel_axis=None if channel_axis is None else -1,
     ).reshape(X.shape)
+    result *= X.dtype.type(unit)
     return result if channel_axis is None else np.moveaxis(result, -1, channel_axis)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
+from skimage.restoration import denoise_tv_bregman
 
-from .._arrays import per_axis
-from ._scale import noise_relative
+from .._arrays import per_axis, split_axes
+from ._scale import binary_unit, noise_relative
 
-__all__ = ["tv"]
+__all__ = ["tv", "tv_bregman"]
+
+#: How far an image is mirrored: beyond that, scikit-image holds the noisy values.
+_MARGIN = 8
 
 
 def tv(X, *, weight=None, num_iter=30, channel_axis=None):
@@ -103,3 +107,85 @@ def _minimise(X, weight, num_iter):
         momentum = X.dtype.type((pace - 1) / next_pace)
         last, ahead, pace = ahead, ahead + momentum * (ahead - last), next_pace
     return primal(last)
+
+
+def tv_bregman(X, *, weight=None, num_iter=50, isotropic=True, channel_axis=None):
+    """Total-variation denoising of signals and images by the split Bregman iteration.
+
+    Minimises ½‖u − x‖² + weight · TV(u), as `tv` does. The isotropic form shrinks
+    gradients more softly than the theory has it, and leaves fewer flat patches than `tv`.
+
+    Parameters
+    ----------
+    X : ndarray of float, 1 or 2 axes, and one of channels
+        The data.
+    weight : float, default=None
+        The strength, in the unit of the data; larger is smoother. None takes the noise
+        level that `estimate_noise` reads in `X`.
+    num_iter : int, default=50
+        The number of iterations, which is fixed for the reason that `tv` gives.
+    isotropic : bool, default=True
+        Whether the gradient counts by its Euclidean norm or by the sum of its absolute
+        components.
+    channel_axis : int, default=None
+        An axis of channels, each of which is denoised on its own.
+
+    Returns
+    -------
+    ndarray of the shape and dtype of `X`
+        The denoised data.
+
+    Raises
+    ------
+    ValueError
+        If a parameter or the number of axes does not fit.
+
+    Notes
+    -----
+    scikit-image's iteration holds what lies beyond the border at its noisy values. The
+    image is mirrored there first, so that this is done at some distance; even so, areas
+    that reach the border lose less of their contrast than they do in `tv`.
+
+    References
+    ----------
+    .. [1] T. Goldstein and S. Osher, "The split Bregman method for L1-regularized
+       problems", SIAM J. Imaging Sci. 2(2):323-343, 2009. :doi:`10.1137/080725891`
+    .. [2] P. Getreuer, "Rudin-Osher-Fatemi total variation denoising using split Bregman",
+       IPOL 2:74-95, 2012. :doi:`10.5201/ipol.2012.g-tvd`
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sk_n2s.denoisers import tv_bregman
+    >>> step = np.tile(np.repeat([0.0, 10.0], 10), (20, 1))
+    >>> noisy = step + np.random.default_rng(0).normal(size=step.shape)
+    >>> bool(np.std(tv_bregman(noisy, weight=1.0) - step) < 0.5 * np.std(noisy - step))
+    True
+    """
+    ndim = len(split_axes(X.ndim, channel_axis, None)[2])
+    if ndim > 2:
+        raise ValueError(
+            f"X of shape {X.shape} has {ndim} axes, and tv_bregman takes at most 2: give the "
+            "others as batch_axis or channel_axis, or take tv."
+        )
+    num_iter = per_axis(num_iter, 1, name="num_iter", minimum=1)[0]
+    weight = noise_relative(weight, 1.0, X, channel_axis, name="weight")
+    if weight == 0 or np.ptp(X) == 0:
+        return X.copy()
+    unit = binary_unit(X)
+    channels = X[np.newaxis] if channel_axis is None else np.moveaxis(X, channel_axis, 0)
+    result = np.empty_like(channels)
+    inside = (slice(_MARGIN, -_MARGIN),) * 2
+    for channel, place in zip(channels, result, strict=True):
+        image = np.atleast_2d(channel)
+        # Small values keep more of their digits.
+        centre = image.mean(dtype=np.float64).astype(X.dtype)
+        smooth = denoise_tv_bregman(
+            np.pad((image - centre) / X.dtype.type(unit), _MARGIN, mode="symmetric"),
+            weight=unit / weight,  # scikit-image weighs the data, not the variation
+            max_num_iter=num_iter,
+            eps=0,
+            isotropic=isotropic,
+        )
+        place[...] = (smooth[inside] * X.dtype.type(unit) + centre).reshape(channel.shape)
+    return result[0] if channel_axis is None else np.moveaxis(result, 0, channel_axis)

@@ -1,0 +1,572 @@
+"""Any regressor as a denoiser: each entry is predicted from what surrounds it."""
+
+from __future__ import annotations
+
+from itertools import combinations_with_replacement, pairwise, product
+from math import ceil, prod
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import HasMethods, Interval
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.parallel import Parallel, delayed
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from .._arrays import as_float_array, split_axes
+from ..fills import MeanFill
+from ..losses import squared_error
+from ..partitions import GridPartition
+from ..views import View, ViewPlan
+
+__all__ = ["RegressionDenoiser"]
+
+#: Defaults for 1, 2, 3, and more axes: windows of 64, 80, 124 entries.
+_SCALES = {1: (1, 2, 4, 8, 16), 2: (1, 2), 3: (1,)}
+
+#: Windows reach this many times the largest scale.
+_TRUNCATE = 2
+
+#: Numbers in the windows that are gathered together, which bounds the memory.
+_BLOCK = 2**21
+
+#: With fewer rows than this a regressor is not fitted, and the local mean is the answer.
+_FEWEST = 20
+
+
+class RegressionDenoiser(TransformerMixin, BaseEstimator):
+    """Predict each entry from what surrounds it, by any regressor.
+
+    A regressor learns, on the noisy data alone, to predict entries from features of their
+    surroundings that leave them out: near neighbours, local means, slopes, curvatures,
+    medians and deviations at several scales. It is cross-fitted: the data are cut into
+    tiles, and what predicts a tile was fitted to entries whose windows do not touch it. A
+    prediction depends on its own entry neither through its features nor through what was
+    learnt: it is J-invariant [1]_, and its loss estimates its true error.
+
+    Parameters
+    ----------
+    regressor : estimator, default=None
+        Any regressor of scikit-learn's interface; it is cloned, never fitted itself. None
+        means ``HistGradientBoostingRegressor()``.
+    scales : sequence of float, default=None
+        The scales of the features in entries: standard deviations of Gaussian weights.
+        None takes (1, 2) for images, (1, 2, 4, 8, 16) for signals, (1,) for volumes.
+    radius : int, default=2
+        The neighbours that are features themselves lie within this distance along each axis.
+    n_folds : int, default=4
+        How many tiles the data are cut into, and regressors fitted (times the number of
+        channels). Each prime factor cuts what is then the longest axis.
+    max_samples : int, default=40000
+        How many entries a regressor is fitted to at most; they are drawn at random.
+    channel_axis : int, default=None
+        An axis of channels: an entry is hidden in all of them together, and each is
+        predicted from the surroundings in all of them.
+    batch_axis : int, default=None
+        An axis of independent items, along which there are no neighbours. One regressor
+        learns from all items.
+    n_jobs : int, default=None
+        How many folds run in parallel; -1 uses all cores. The result does not depend on it.
+    random_state : int, RandomState instance or None, default=None
+        Draws the entries, and seeds a regressor that is not seeded. An int gives the same
+        result at every call.
+
+    Attributes
+    ----------
+    n_axes_ : int
+        The number of axes of the data.
+    n_features_in_ : int
+        The length of the second axis of the data, if there are two.
+
+    Notes
+    -----
+    What was fitted to an entry is not blind to it. So nothing is learnt at `fit`, and
+    `transform` cross-fits on the data that it is given.
+
+    NaN marks a missing entry: it is neither a target nor part of a feature, and is filled in
+    the output. Where tiles leave fewer than 20 entries to fit to, the result is the local
+    mean of the neighbours, which takes no fit.
+
+    References
+    ----------
+    .. [1] J. Batson and L. Royer, "Noise2Self: Blind Denoising by Self-Supervision",
+       ICML 2019, PMLR 97:524-533. :arxiv:`1901.11365`
+    .. [2] V. Chernozhukov et al., "Double/debiased machine learning for treatment and
+       structural parameters", The Econometrics Journal 21(1), 2018, C1-C68
+       (cross-fitting). :doi:`10.1111/ectj.12097`
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.linear_model import Ridge
+    >>> from sk_n2s.denoisers import RegressionDenoiser
+    >>> clean = np.sin(np.linspace(0, 20, 2000))
+    >>> noisy = clean + 0.3 * np.random.default_rng(0).normal(size=clean.shape)
+    >>> denoiser = RegressionDenoiser(Ridge(), random_state=0).fit(noisy)
+    >>> bool(np.mean((denoiser.transform(noisy) - clean) ** 2) < 0.1 * 0.3**2)
+    True
+    """
+
+    _parameter_constraints: dict = {
+        "regressor": [HasMethods(["fit", "predict", "get_params"]), None],
+        "scales": ["array-like", None],
+        "radius": [Interval(Integral, 1, None, closed="left")],
+        "n_folds": [Interval(Integral, 2, None, closed="left")],
+        "max_samples": [Interval(Integral, _FEWEST, None, closed="left")],
+        "channel_axis": [Integral, None],
+        "batch_axis": [Integral, None],
+        "n_jobs": [Integral, None],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        regressor=None,
+        *,
+        scales=None,
+        radius=2,
+        n_folds=4,
+        max_samples=40000,
+        channel_axis=None,
+        batch_axis=None,
+        n_jobs=None,
+        random_state=None,
+    ):
+        self.regressor = regressor
+        self.scales = scales
+        self.radius = radius
+        self.n_folds = n_folds
+        self.max_samples = max_samples
+        self.channel_axis = channel_axis
+        self.batch_axis = batch_axis
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+
+    # Views --------------------------------------------------------------------------
+
+    def view_plan(self, X: np.ndarray) -> ViewPlan:
+        """Return how the entries of `X` are hidden: singly; validates all parameters.
+
+        Parameters
+        ----------
+        X : ndarray of float
+            The data.
+
+        Returns
+        -------
+        ViewPlan
+            The plan, of a single view. Its sets serve the table of a search only.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a parameter is not valid, or does not fit `X`.
+        """
+        self._validate_params()
+        axes = split_axes(X.ndim, self.channel_axis, self.batch_axis)[2]
+        self._checked_scales(len(axes))
+        if all(X.shape[a] == 1 for a in axes):
+            raise ValueError(
+                f"X of shape {X.shape} has n_samples = 1 entry along the axes {axes}: there "
+                "is no other entry to predict it from."
+            )
+        partition = GridPartition(tuple(min(4, X.shape[a]) for a in axes))
+        return ViewPlan(partition, MeanFill(), axes, True)
+
+    def predict_view(self, view: View) -> np.ndarray:
+        """Return the prediction of each entry from the others, where it counts.
+
+        Parameters
+        ----------
+        view : View
+            A view of the data.
+
+        Returns
+        -------
+        ndarray of the shape of ``view.target``
+            The prediction.
+
+        Raises
+        ------
+        ValueError
+            If the regressor predicts NaN or an infinity, or an entry has no other.
+        """
+        return self._invariant(view.input)[view.where]
+
+    def _checked_scales(self, n_axes: int) -> tuple[float, ...]:
+        scales = _SCALES[min(n_axes, 3)] if self.scales is None else tuple(self.scales)
+        numbers = all(isinstance(s, Real) for s in scales)
+        if not (scales and numbers and np.isfinite(scales).all() and min(scales) > 0):
+            raise ValueError(
+                f"scales={self.scales!r} must be positive numbers, at least one: give for "
+                "instance (1, 2)."
+            )
+        return scales
+
+    def _invariant(self, X):
+        channel, batch, axes = split_axes(X.ndim, self.channel_axis, self.batch_axis)
+        scales = self._checked_scales(len(axes))
+        # Double precision, for sums that lose no digit of the noise to an offset.
+        values = X[..., np.newaxis] if channel is None else np.moveaxis(X, channel, -1)
+        values = values.astype(np.float64)
+        if batch is not None and channel is not None:
+            batch -= batch > channel
+        reach = max(self.radius, ceil(_TRUNCATE * max(scales)))
+        reaches = tuple(
+            0 if a == batch else min(reach, n - 1) for a, n in enumerate(values.shape[:-1])
+        )
+        windows = _Windows(values, reaches, self.radius, scales)
+        tiles = _tiles(values.shape[:-1], self.n_folds)
+        seeds = check_random_state(self.random_state).randint(2**31 - 1, size=len(tiles))
+        regressor = HistGradientBoostingRegressor() if self.regressor is None else self.regressor
+        answers = Parallel(n_jobs=self.n_jobs)(
+            delayed(_predict_tile)(windows, tile, regressor, self.max_samples, seed)
+            for tile, seed in zip(tiles, seeds, strict=True)
+        )
+        result = np.empty_like(values)
+        for tile, answer in zip(tiles, answers, strict=True):
+            result[tile] = answer
+        bad = result.size - np.count_nonzero(np.isfinite(result))
+        if bad:
+            raise ValueError(
+                f"regressor={self.regressor!r} predicted NaN or an infinity for {bad} of "
+                f"{result.size} entries, or X holds no other entry to predict them from."
+            )
+        result = result.astype(X.dtype, copy=False)
+        return result[..., 0] if channel is None else np.moveaxis(result, -1, channel)
+
+    # scikit-learn's interface --------------------------------------------------------
+
+    def fit(self, X, y=None):
+        """Validate the parameters against the data; nothing is learnt.
+
+        Parameters
+        ----------
+        X : array-like of one or more axes
+            The noisy data. NaN marks missing entries.
+        y : object
+            Ignored, present for scikit-learn's interface.
+
+        Returns
+        -------
+        RegressionDenoiser
+            The denoiser itself.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the data or a parameter are not valid, or do not fit each other.
+        """
+        array = as_float_array(X)
+        self.view_plan(array)
+        for name in ("n_features_in_", "feature_names_in_", "n_axes_"):
+            self.__dict__.pop(name, None)  # of an earlier fit
+        if array.ndim == 2:
+            validate_data(self, X, reset=True, skip_check_array=True)
+        self.n_axes_ = array.ndim
+        return self
+
+    def transform(self, X):
+        """Denoise: cross-fit on `X`, and predict it.
+
+        Parameters
+        ----------
+        X : array-like
+            The noisy data, with as many axes as those given to `fit`, of any lengths.
+
+        Returns
+        -------
+        ndarray of the shape of `X`
+            The denoised data, as floats on the scale of `X`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `X` is not valid, or the regressor fails.
+        """
+        check_is_fitted(self, "n_axes_")
+        X = as_float_array(X)
+        if X.ndim != self.n_axes_:
+            raise ValueError(
+                f"X has {X.ndim} axes, but RegressionDenoiser was fitted to data with "
+                f"{self.n_axes_}. Reshape your data, or fit again."
+            )
+        self.view_plan(X)
+        return self._invariant(X)
+
+    def predict(self, X):
+        """Denoise: the same as `transform`.
+
+        Parameters
+        ----------
+        X : array-like
+            The noisy data.
+
+        Returns
+        -------
+        ndarray of the shape of `X`
+            The denoised data.
+        """
+        return self.transform(X)
+
+    def score(self, X, y=None):
+        """Return minus the self-supervised loss, or minus the true error.
+
+        Parameters
+        ----------
+        X : array-like
+            The noisy data.
+        y : array-like of the same shape, default=None
+            The clean data, if they are known.
+
+        Returns
+        -------
+        float
+            Minus the mean squared difference between the prediction and `X`, which
+            estimates minus (true error + variance of the noise), or that to `y`.
+
+        Raises
+        ------
+        ValueError
+            If `y` does not have the shape of `X`.
+        """
+        check_is_fitted(self)
+        X = as_float_array(X)
+        target = X if y is None else as_float_array(y, name="y")
+        if target.shape != X.shape:
+            raise ValueError(
+                f"y must be the clean data of shape {X.shape}, the shape of X, and has shape "
+                f"{target.shape}."
+            )
+        return -float(np.nanmean(squared_error(target, self.transform(X)), dtype=np.float64))
+
+    @available_if(lambda self: not hasattr(self, "n_axes_") or hasattr(self, "feature_names_in_"))
+    def get_feature_names_out(self, input_features=None):
+        """Return the names of the columns of a table: those that it came with.
+
+        Of arrays, whose columns have no names, a fitted denoiser does not have this method,
+        and `set_output` leaves them arrays.
+
+        Parameters
+        ----------
+        input_features : array-like of str, default=None
+            Ignored, present for scikit-learn's interface.
+
+        Returns
+        -------
+        ndarray of str
+            The names.
+        """
+        check_is_fitted(self, "n_axes_")
+        return self.feature_names_in_
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.three_d_array = True
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+
+class _Windows:
+    """What surrounds each entry, without the entry.
+
+    The exact forms of the linear filters subtract an entry from a sum that held it, and
+    leave its trace in the last digit, which a tree would turn into a step. Windows without
+    their centres hold no trace at all, and NaN beyond the border, where other border modes
+    put copies of the entry.
+
+    Parameters
+    ----------
+    values : ndarray of float64, shape (…, n_channels)
+        The data.
+    reaches : tuple of int
+        How far windows reach along each axis but the last.
+    radius : int
+        Neighbours within this distance are features themselves.
+    scales : tuple of float
+        The scales of the other features.
+    """
+
+    def __init__(self, values, reaches, radius, scales):
+        self.values = values
+        self.reaches = reaches
+        pad = [(r, r) for r in reaches]
+        padded = np.pad(values, [*pad, (0, 0)], constant_values=np.nan)
+        self.padded = np.ascontiguousarray(padded)  # positions are counted in this order
+        offsets = np.array(list(product(*(range(-r, r + 1) for r in reaches))))
+        offsets = offsets[(offsets != 0).any(axis=1)]
+        strides = np.array(self.padded.strides[:-1]) // self.padded.itemsize
+        self.steps = offsets @ strides
+        square = np.square(offsets).sum(axis=1)
+        axes = [a for a, r in enumerate(reaches) if r]
+        columns = list(np.eye(len(offsets))[np.abs(offsets).max(axis=1) <= radius])
+        gaussians = []
+        for s in scales:
+            weight = np.exp(-square / (2 * s**2))
+            weight /= weight.sum()
+            gaussians.append(weight)
+            columns.append(weight)
+            columns.extend(weight * offsets[:, a] / s for a in axes)
+            columns.extend(
+                weight * (offsets[:, a] * offsets[:, b] / s**2 - (a == b))
+                for a, b in combinations_with_replacement(axes, 2)
+            )
+        self.linear = np.stack(columns, axis=1)
+        self.spread = np.stack(gaussians, axis=1)
+        self.local = gaussians[0]
+        # Half as far again as the scale: at scale 1, all adjacent entries of an image.
+        balls = [square <= max(1, 1.5 * s) ** 2 for s in scales]
+        self.balls = [np.flatnonzero(ball) for ball in balls]
+
+    def blocks(self, places):
+        """Yield the local means and the features of places, for each channel, in blocks.
+
+        Features are differences to the local mean, so that they follow an offset of the
+        data, and a regressor of the likewise centred targets does not see it. Neighbours
+        that are missing count as the local mean.
+
+        Parameters
+        ----------
+        places : ndarray of int
+            The positions of entries in the flattened array of one channel.
+
+        Yields
+        ------
+        rows : slice
+            Which places.
+        mean : ndarray of shape (n_rows, n_channels)
+            The local means; NaN where all of the window is missing.
+        features : ndarray of shape (n_rows, n_channels, n_features)
+            The features, in the unit of the data.
+        """
+        shape, n_channels = self.values.shape[:-1], self.values.shape[-1]
+        step = max(1, _BLOCK // len(self.steps))
+        flat = self.padded.ravel()
+        for start in range(0, len(places), step):
+            rows = slice(start, start + step)
+            index = np.unravel_index(places[rows], shape)
+            index = tuple(i + r for i, r in zip(index, self.reaches, strict=True))
+            centre = np.ravel_multi_index(index, self.padded.shape[:-1]) * n_channels
+            found = [self._describe(flat[centre[:, None] + self.steps + c])
+                     for c in range(n_channels)]  # fmt: skip
+            yield rows, *(np.stack(parts, axis=1) for parts in zip(*found, strict=True))
+
+    def _describe(self, window):
+        seen = ~np.isnan(window)
+        whole = bool(seen.all())
+        known = window if whole else np.where(seen, window, 0)
+        weight = self.local.sum() if whole else seen @ self.local
+        with np.errstate(invalid="ignore"):
+            mean = known @ self.local / weight
+        difference = window - mean[:, None]
+        if not whole:
+            difference[~seen] = 0
+        parts = [difference @ self.linear, np.sqrt(np.square(difference) @ self.spread)]
+        parts += [np.median(difference[:, ball], axis=1)[:, None] for ball in self.balls]
+        return mean, np.concatenate(parts, axis=1)
+
+
+def _tiles(shape, n_folds: int) -> list[tuple[slice, ...]]:
+    """Cut an array into tiles; each prime factor cuts what is then the longest axis."""
+    counts = [1] * len(shape)
+    factor = 2
+    factors = []
+    while n_folds > 1:
+        if n_folds % factor:
+            factor += 1
+        else:
+            factors.append(factor)
+            n_folds //= factor
+    for factor in reversed(factors):
+        counts[int(np.argmax([n / k for n, k in zip(shape, counts, strict=True)]))] *= factor
+    cuts = [
+        np.unique(np.linspace(0, n, k + 1).round().astype(int))
+        for n, k in zip(shape, counts, strict=True)
+    ]
+    return list(product(*([slice(a, b) for a, b in pairwise(cut)] for cut in cuts)))
+
+
+def _predict_tile(windows: _Windows, tile, regressor, max_samples: int, seed: int):
+    """Return the prediction of a tile, by regressors that were fitted to what does not see it."""
+    values = windows.values
+    *shape, n_channels = values.shape
+    # An entry of the tile must be neither a target nor in the window of one: features may
+    # tell as much of it as a target does.
+    far = np.ones(shape, dtype=bool)
+    far[tuple(slice(max(0, t.start - r), t.stop + r) for t, r in zip(tile, windows.reaches))] = 0
+    far &= ~np.isnan(values).all(axis=-1)
+    places = np.flatnonzero(far)
+    rng = np.random.RandomState(seed)
+    if len(places) > max_samples:
+        places = np.sort(rng.choice(places, max_samples, replace=False))
+    fitted = _fit(windows, places, regressor, int(rng.randint(2**31 - 1)))
+
+    extent = tuple(t.stop - t.start for t in tile)
+    places = np.arange(prod(shape)).reshape(shape)[tile].ravel()
+    answer = np.empty((len(places), n_channels))
+    for rows, mean, features in windows.blocks(places):
+        answer[rows] = mean
+        if fitted is None:
+            continue
+        units, models = fitted
+        features /= units[:, None]
+        features = features.reshape(len(features), -1)
+        for c, model in enumerate(models):
+            if model is not None:
+                answer[rows, c] += units[c] * np.ravel(model.predict(features))
+    answer = answer.reshape(*extent, n_channels)
+    gaps = np.isnan(answer)
+    if gaps.any():  # nothing in the window: the mean of all other entries of the channel
+        others = _mean_of_others(values)[tile]
+        answer[gaps] = others[gaps]
+    return answer
+
+
+def _fit(windows: _Windows, places, regressor, seed: int):
+    """Return the unit of each channel and a regressor for each, or None without rows."""
+    if len(places) < _FEWEST:
+        return None
+    n_channels = windows.values.shape[-1]
+    parts = [(mean, features) for _, mean, features in windows.blocks(places)]
+    mean, features = (np.concatenate(part) for part in zip(*parts, strict=True))
+    targets = windows.values.reshape(-1, n_channels)[places] - mean
+    # In units of the residuals, the strength of a penalty does not hang on the data's unit.
+    # Nor may the unit tell of the tile: it is that of the rows.
+    known = ~np.isnan(targets)
+    power = np.sum(np.square(targets), axis=0, where=known) / np.maximum(known.sum(axis=0), 1)
+    units = np.where(power > 0, np.sqrt(power), 1.0)
+    features /= units[:, None]
+    features = features.reshape(len(features), -1)
+    models: list = []
+    for c in range(n_channels):
+        rows = known[:, c]
+        if np.count_nonzero(rows) < _FEWEST:
+            models.append(None)
+            continue
+        model = _seeded(regressor, seed)
+        models.append(model.fit(features[rows], targets[rows, c] / units[c]))
+    return units, models
+
+
+def _seeded(regressor, seed: int):
+    """Return a clone whose parameters `random_state` have the seed where they have none."""
+    model = clone(regressor)
+    return model.set_params(
+        **{
+            name: seed
+            for name, value in model.get_params().items()
+            if value is None and name.split("__")[-1] == "random_state"
+        }
+    )
+
+
+def _mean_of_others(values):
+    known = ~np.isnan(values)
+    axes = tuple(range(values.ndim - 1))
+    shown = np.where(known, values, 0)
+    count = known.sum(axis=axes) - known
+    total = shown.sum(axis=axes) - shown
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
