@@ -6,11 +6,13 @@ counts; what the choice of parameters without clean data loses; how often a plai
 noisy image; how far the estimated PSNR is off; what blending gains. BM3D is run if the package
 `bm3d` is installed (its licence is non-commercial); noise is from `default_rng(3)`, not clipped.
 
-By default two images of 256×256; `--full` takes all images in full.
+By default two images of 256×256; `--full` takes all images in full, which takes hours; with
+`--only` some of the parts: `told` (tables 1, 2), `choice` (3, 4, 5), `blend` (6).
 """
 
 from benchmarks import _common  # noqa: F401  one thread, before NumPy is loaded
 
+import sys  # isort: skip
 import warnings  # isort: skip
 from functools import partial  # isort: skip
 
@@ -21,14 +23,14 @@ from sk_n2s import AutoDenoiser, GeneralizedAnscombe, JInvariantWrapper, SelfSup
 from sk_n2s.denoisers import gaussian, median, nl_means, nl_ridge, tv, wavelet
 
 try:
-    import bm3d
+    from bm3d import bm3d
 except ImportError:
     bm3d = None
 
-LEVELS = (15, 25, 50)
-PEAKS = (20, 5)
+GAUSSIAN = [("sigma", 15), ("sigma", 25), ("sigma", 50)]
+POISSON = [("peak", 20), ("peak", 5)]
 IN_NOISE = (0.3, 0.45, 0.6, 0.8, 1.0, 1.3, 1.7)
-GRIDS = {
+GRIDS = {  # the denoiser, its parameter, the values, and whether these are in units of the noise
     "median": (median, "radius", [1, 2, 3, 4], False),
     "gaussian": (gaussian, "sigma", [0.3, 0.5, 0.7, 0.9, 1.2, 1.6, 2.2], False),
     "tv": (tv, "weight", [0.2, 0.4, 0.6, 0.8, 1.0, 1.3, 1.7, 2.2], True),
@@ -37,75 +39,69 @@ GRIDS = {
 }
 
 
-def gaussian_noise(clean, level):
-    return clean + np.random.default_rng(3).normal(scale=level / 255, size=clean.shape)
+def with_noise(clean, kind, level):
+    rng = np.random.default_rng(3)
+    if kind == "peak":
+        return rng.poisson(clean * level) / level
+    return clean + rng.normal(scale=level / 255, size=clean.shape)
 
 
-def counts(clean, peak):
-    return np.random.default_rng(3).poisson(clean * peak) / peak
-
-
-def told(denoiser, X, sigma):
-    """Return a denoiser's output, told the noise level, and its CPU seconds."""
-    return cpu_seconds(lambda: denoiser(X, sigma))
-
-
-def between_anscombe(denoiser, X, peak):
-    transform = GeneralizedAnscombe(1 / peak).fit(X)
-
-    def run():
-        return transform.inverse_transform(denoiser(transform.transform(X), 1.0))
-
-    return cpu_seconds(run)
+def told(denoiser, X, kind, level):
+    """Return the output of a denoiser that is told the noise."""
+    if kind == "sigma":
+        return denoiser(X, level / 255)
+    transform = GeneralizedAnscombe(1 / level).fit(X)
+    return transform.inverse_transform(denoiser(transform.transform(X), 1.0))
 
 
 def compare(data):
-    """Return the rows of the first two tables, and errors of the estimated PSNR."""
+    """Print the first two tables, and how far the AutoDenoiser's own estimate is off."""
+    against = {"nl_ridge": lambda X, sigma: nl_ridge(X, sigma=sigma)}
+    if bm3d is not None:
+        against["BM3D"] = bm3d
     ridge, auto, off = [], [], []
-    for kind, level in [("sigma", s) for s in LEVELS] + [("peak", p) for p in PEAKS]:
-        rows = []
-        for _, clean in data:
-            noisy = gaussian_noise(clean, level) if kind == "sigma" else counts(clean, level)
-            found = [np.nan] * 4
-            if bm3d is not None and kind == "sigma":
-                found[:2] = told(bm3d.bm3d, noisy, level / 255)
-            elif bm3d is not None:
-                found[:2] = between_anscombe(bm3d.bm3d, noisy, level)
-            if bm3d is not None:
-                found[0] = psnr(found[0], clean)
-            run = nl_ridge_told if kind == "sigma" else nl_ridge_counts
-            denoised, seconds = run(noisy, level)
-            found[2:] = psnr(denoised, clean), seconds
+    for kind, level in GAUSSIAN + POISSON:
+        found = {name: [] for name in ("BM3D", "nl_ridge", "AutoDenoiser")}
+        for name, clean in data:
+            noisy = with_noise(clean, kind, level)
+            for method, denoiser in against.items():
+                output, seconds = cpu_seconds(partial(told, denoiser, noisy, kind, level))
+                found[method].append((psnr(output, clean), seconds))
             chosen, seconds = cpu_seconds(partial(AutoDenoiser().fit, noisy))
-            true = psnr(chosen.transform(noisy), clean)
-            off.append((kind, level, -10 * np.log10(chosen.estimated_mse_) - true))
-            rows.append([*found, true, seconds])
-        mean = np.mean(rows, axis=0)
-        name = f"{kind} {level}"
-        ridge.append([name, *mean[:4], mean[3] / mean[1]])
-        auto.append([name, mean[0], mean[4], mean[4] - mean[0], mean[5], mean[5] / mean[1]])
-    return ridge, auto, off
-
-
-def nl_ridge_told(X, level):
-    return cpu_seconds(lambda: nl_ridge(X, sigma=level / 255))
-
-
-def nl_ridge_counts(X, peak):
-    return between_anscombe(lambda Z, sigma: nl_ridge(Z, sigma=sigma), X, peak)
+            quality = psnr(chosen.transform(noisy), clean)
+            found["AutoDenoiser"].append((quality, seconds))
+            if kind == "sigma":
+                off.append(-10 * np.log10(chosen.estimated_mse_) - quality)
+            note = ", ".join(
+                f"{m} {v[-1][0]:.2f} dB {v[-1][1]:.1f} s" for m, v in found.items() if v
+            )
+            print(kind, level, name, note, file=sys.stderr)
+        best, second, third = (
+            np.mean(v, axis=0) if v else np.full(2, np.nan) for v in found.values()
+        )
+        case = f"{kind} {level}"
+        for rows, ours in ((ridge, second), (auto, third)):
+            rows.append([case, *best, *ours, ours[0] - best[0], ours[1] / best[1]])
+    for number, method, rows in ((1, "nl_ridge", ridge), (2, "AutoDenoiser", auto)):
+        print(f"{number}. {method}, told {'nothing' if number == 2 else 'the noise level'}")
+        header = ["noise", "BM3D, told", "CPU s", method, "CPU s", "difference", "ratio"]
+        table(header, rows)
+        print()
+    print("5b. Estimated PSNR of AutoDenoiser minus the true one, Gaussian noise")
+    table(["mean size", "mean"], [[np.mean(np.abs(off)), np.mean(off)]])
 
 
 def choices(data):
-    """Return the rows of the tables of regret, of the trap, and of estimated PSNRs."""
-    regret, trapped, off = [], 0, {"given": [], "estimated": []}
+    """Print the tables of regret, of the trap, and of estimated PSNRs."""
+    regret, trapped, searches = [], [], 0
+    off = {"given": [], "estimated": []}
     for name, (denoiser, param, values, relative) in GRIDS.items():
         losses = {"invariant": [], "plain": []}
-        for _, clean in data:
-            for kind, level in [("sigma", s) for s in LEVELS] + [("peak", 20)]:
-                noisy = gaussian_noise(clean, level) if kind == "sigma" else counts(clean, level)
-                variance = np.mean((noisy - clean) ** 2)
-                unit = np.sqrt(variance) if relative else 1
-                grid = {param: [v * unit if relative else v for v in values]}
+        for image, clean in data:
+            for kind, level in [*GAUSSIAN, POISSON[0]]:
+                noisy = with_noise(clean, kind, level)
+                unit = np.sqrt(np.mean((noisy - clean) ** 2)) if relative else 1
+                grid = {param: [v * unit for v in values] if relative else values}
                 for output, lost in losses.items():
                     wrapper = JInvariantWrapper(denoiser, output=output)
                     with warnings.catch_warnings():
@@ -117,54 +113,60 @@ def choices(data):
                     ]
                     found, before = every[search.best_index_], psnr(noisy, clean)
                     lost.append(max(every) - found)
+                    print(name, image, kind, level, output, f"{lost[-1]:.3f} dB", file=sys.stderr)
                     if output == "plain":
-                        trapped += max(every) > before + 3 and found < before + 1
+                        searches += 1
+                        if max(every) > before + 3 and found < before + 1:
+                            trapped.append((name, image, kind, level))
                     if kind == "sigma":
-                        estimate = -10 * np.log10(search.estimated_mse_)
-                        off["estimated"].append(estimate - found)
-                        best = search.best_estimator_.set_params(noise_variance=(level / 255) ** 2)
+                        off["estimated"].append(-10 * np.log10(search.estimated_mse_) - found)
+                        given = search.best_estimator_.set_params(noise_variance=(level / 255) ** 2)
                         one = {param: [search.best_params_[param]]}
-                        given = SelfSupervisedSearchCV(best, one).fit(noisy)
-                        off["given"].append(-10 * np.log10(given.estimated_mse_) - found)
-        regret.append(
-            [name, *(f(losses[k]) for k in losses for f in (np.mean, np.max))],
-        )
-    means = np.mean([row[1:] for row in regret], axis=0)
-    regret.append(["all", means[0], max(r[2] for r in regret), means[2], max(r[4] for r in regret)])
-    return regret, trapped, off
-
-
-def main():
-    args = arguments(__doc__.splitlines()[0])
-    data = list(images(args.data, args.full))
-    if not args.full:
-        data = [(name, clean[-256:, :256]) for name, clean in data[:2]]
-    print(f"{len(data)} images; PSNR in dB for a peak of 1, CPU seconds of one thread\n")
-    ridge, auto, blind = compare(data)
-    print("1. Told the noise level")
-    table(["noise", "BM3D", "seconds", "nl_ridge", "seconds", "ratio"], ridge)
-    print("\n2. Told nothing, against BM3D told the noise level")
-    table(["noise", "BM3D", "AutoDenoiser", "difference", "seconds", "ratio"], auto)
-    regret, trapped, off = choices(data)
-    print("\n3. PSNR lost by choosing without clean data, by grid search told the truth")
+                        told = SelfSupervisedSearchCV(given, one).fit(noisy)
+                        off["given"].append(-10 * np.log10(told.estimated_mse_) - found)
+        regret.append([name, *(f(losses[k]) for k in losses for f in (np.mean, np.max))])
+    columns = list(zip(*regret, strict=True))[1:]
+    regret.append(["all", *(f(c) for f, c in zip((np.mean, np.max) * 2, columns, strict=True))])
+    print("3. PSNR lost by choosing without clean data, by grid search told the truth")
     table(["grid", "invariant, mean", "largest", "plain, mean", "largest"], regret)
-    print("\n4. Plain outputs within 1 dB of the noisy image, where 3 dB could be had:", trapped)
-    print("\n5. Estimated PSNR minus true PSNR")
-    rows = [[f"search, noise level {k}", np.mean(np.abs(v)), np.mean(v)] for k, v in off.items()]
-    white = [gap for kind, _, gap in blind if kind == "sigma"]
-    rows.append(["AutoDenoiser, told nothing", np.mean(np.abs(white)), np.mean(white)])
+    print("\n4. Plain outputs within 1 dB of the noisy image, where 3 dB could be had:")
+    print(f"{len(trapped)} of {searches} searches", *trapped, sep="\n")
+    print("\n5. Estimated PSNR minus the true one, Gaussian noise")
+    rows = [[f"noise level {k}", np.mean(np.abs(v)), np.mean(v)] for k, v in off.items()]
     table(["", "mean size", "mean"], rows)
-    print("\n6. NL-means on camera, 512×512, noise of 0.1")
+
+
+def blending():
+    """Print what blending gains, on the image for which it is known."""
     from skimage.data import camera
 
     clean = camera() / 255
-    noisy = gaussian_noise(clean, 25.5)
+    noisy = with_noise(clean, "sigma", 25.5)
     rows = []
     for output in ("invariant", "plain", "blend"):
         wrapper = JInvariantWrapper(nl_means, output=output)
         search = SelfSupervisedSearchCV(wrapper, {"h": [0.06, 0.07, 0.08, 0.09, 0.1]}).fit(noisy)
         rows.append([output, search.best_params_["h"], psnr(search.transform(noisy), clean)])
+    print("6. NL-means on camera, 512×512, noise of 0.1")
     table(["output", "h", "PSNR"], rows)
+
+
+def main():
+    only = {"nargs": "+", "choices": ["told", "choice", "blend"], "help": "some of the parts"}
+    args = arguments(__doc__.splitlines()[0], only=only)
+    data = list(images(args.data, args.full))
+    if not args.full:
+        data = [(name, clean[-256:, :256]) for name, clean in data[:2]]
+    parts = {
+        "told": partial(compare, data),
+        "choice": partial(choices, data),
+        "blend": blending,
+    }
+    print(f"{len(data)} images; PSNR in dB for a peak of 1, CPU seconds of one thread")
+    for name, part in parts.items():
+        if args.only is None or name in args.only:
+            print()
+            part()
 
 
 if __name__ == "__main__":

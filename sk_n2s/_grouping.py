@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.pipeline import Pipeline
 
 from ._arrays import as_float_array
-from .noise import check_noise_variance
+from .levels import check_noise_variance
 from .views import ViewPlan
 
 __all__ = ["Group", "Grouping", "NotWrapped"]

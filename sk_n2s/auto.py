@@ -14,8 +14,9 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ._arrays import as_float_array, split_axes
 from .denoisers import gaussian, median, nl_means, nl_ridge, tv, wavelet
+from .levels import check_noise_variance, middle
 from .losses import squared_error
-from .noise import NoiseCurve, check_noise_variance, estimate_noise_curve, variance_at
+from .noise import NoiseCurve, variance_at
 from .risk import LEVEL_ERROR, ErrorEstimate, summarise
 from .stabilization import GeneralizedAnscombe
 from .stacking import SelfSupervisedStacker
@@ -25,15 +26,6 @@ __all__ = ["AutoDenoiser"]
 
 #: The race is run on this many entries; the weights do not become better with more.
 _RACE = 2**16
-
-#: What the residuals of `nl_ridge` have of the variance that they would have, were it the
-#: posterior mean: measured on 18 images with noise of 8 to 50 of 255, where it was within
-#: 3 %. A level that is checked against it errs half as much as one that is not: by 0.7
-#: instead of 1.7 % for noise of 25, by 1.3 instead of 3 % for noise of 15.
-_CONSISTENT = 0.97
-
-#: With more degrees of freedom than this, residuals tell little of the noise.
-_MOST_FREEDOM = 0.6
 
 #: Sides of patches, small and large, beside the default of `nl_ridge`: for signals, images
 #: and volumes, and for those with channels, whose patches hold more in the same space.
@@ -200,8 +192,9 @@ class AutoDenoiser(TransformerMixin, BaseEstimator):
         """
         self._validate_params()
         array = as_float_array(X)
-        part = _part(array.shape, *split_axes(array.ndim, self.channel_axis, self.batch_axis))
-        noise, stabilizer = self._look_at_noise(array, part)
+        channel, batch, _ = split_axes(array.ndim, self.channel_axis, self.batch_axis)
+        part = middle(array.shape, _RACE, channel, batch)
+        noise, stabilizer = self._look_at_noise(array)
         members, level = self._members(array, noise, stabilizer)
         raced = self._stabilised(array, stabilizer)[part]
         stacker = SelfSupervisedStacker(
@@ -290,38 +283,14 @@ class AutoDenoiser(TransformerMixin, BaseEstimator):
 
     # Steps of fit ---------------------------------------------------------------------
 
-    def _look_at_noise(self, X, part):
+    def _look_at_noise(self, X):
         """Return the variance of the noise, and what makes it white where that is needed."""
-        axes = {"channel_axis": self.channel_axis, "batch_axis": self.batch_axis}
-        noise = self.noise_variance
-        if noise is None:
-            curve = estimate_noise_curve(X, **axes)
-            noise = curve if curve.is_signal_dependent else None
-        noise = check_noise_variance(noise, X, **axes)
-        if self.noise_variance is None and not isinstance(noise, NoiseCurve):
-            return self._consistent(X[part], noise), None
+        noise = check_noise_variance(self.noise_variance, X, self.channel_axis, self.batch_axis)
         if not isinstance(noise, NoiseCurve):
             return noise, None
         if not noise.gain > 0:
             return float(np.nanmean(noise.variance(X))), None
         return noise, GeneralizedAnscombe(noise.gain, noise.offset, noise.read_noise).fit(X)
-
-    def _consistent(self, X, variance):
-        """Return the variance of the noise for which a denoiser's residuals are as they should.
-
-        Of a posterior mean h the error is σ² times its degrees of freedom per entry, by
-        Tweedie's formula; with Stein's estimate of that error, the mean of (h − x)² is σ²
-        times one minus these.
-        """
-        if not variance > 0:
-            return variance
-        member = self._wrapped(partial(nl_ridge, sigma=np.sqrt(variance), step=6), None)
-        output, penalty = member.output_and_penalty(X, variance)
-        residual = float(np.nanmean(squared_error(X, output)))
-        freedom = float(np.mean(penalty)) / (2 * variance)
-        if not 0 <= freedom <= _MOST_FREEDOM:
-            return variance
-        return residual / (1 - freedom) / _CONSISTENT
 
     def _members(self, X, noise, stabilizer):
         """Return the denoisers that race, and the variance of the noise that they see."""
@@ -429,21 +398,3 @@ def _denoised(wrapper, X):
 def _within(value, part):
     """Return the part of what has a value for each entry, and anything else as it is."""
     return value[part] if isinstance(value, np.ndarray) and value.ndim == len(part) else value
-
-
-def _part(shape, channel, batch, axes) -> tuple[slice, ...]:
-    """Return the middle of the data, of no more entries than are raced on."""
-    lengths = {a: shape[a] for a in axes}
-    budget = _RACE
-    items = 1 if batch is None else shape[batch]
-    inside = int(np.prod(list(lengths.values())))
-    if inside > budget:
-        for k, axis in enumerate(sorted(axes, key=lambda a: shape[a])):
-            side = max(1, int(round(budget ** (1 / (len(axes) - k)))))
-            lengths[axis] = min(shape[axis], side)
-            budget //= lengths[axis]
-        inside = int(np.prod(list(lengths.values())))
-    lengths |= {} if batch is None else {batch: max(1, min(items, _RACE // inside))}
-    lengths |= {} if channel is None else {channel: shape[channel]}
-    starts = {a: (shape[a] - n) // 2 for a, n in lengths.items()}
-    return tuple(slice(starts[a], starts[a] + lengths[a]) for a in range(len(shape)))

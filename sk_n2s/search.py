@@ -23,8 +23,9 @@ from sklearn.utils.validation import check_is_fitted
 from ._arrays import as_float_array, unmasked
 from ._evaluation import Answer, answer, best_index, failed, tabulate, warn_of_failures
 from ._grouping import Group, Grouping, NotWrapped
+from .levels import check_noise_variance
 from .losses import check_scoring, scores_output, squared_error
-from .noise import check_noise_variance, variance_at
+from .noise import estimate_noise, variance_at
 from .risk import LEVEL_ERROR, ErrorEstimate, output_and_penalty, summarise
 
 __all__ = ["BaseSelfSupervisedSearch", "SelfSupervisedSearchCV"]
@@ -47,6 +48,14 @@ def _noise_variance(estimator, X):
     given = getattr(estimator, "noise_variance", None)
     axes = (getattr(estimator, "channel_axis", None), getattr(estimator, "batch_axis", None))
     return check_noise_variance(given, X, *axes), given is not None
+
+
+def _quick_level(estimator, X) -> float:
+    """Return the standard deviation of the noise, with no more effort than a warning is worth."""
+    if getattr(estimator, "noise_variance", None) is not None:
+        return float(np.sqrt(np.nanmean(variance_at(_noise_variance(estimator, X)[0], X))))
+    axes = {name: getattr(estimator, name, None) for name in ("channel_axis", "batch_axis")}
+    return estimate_noise(X, **axes)
 
 
 class BaseSelfSupervisedSearch(  # type: ignore[call-arg]
@@ -176,8 +185,7 @@ class BaseSelfSupervisedSearch(  # type: ignore[call-arg]
         if wrapper is not self.estimator:
             return  # the loss is that of the data which the last step sees
         wrapper = clone(wrapper).set_params(**clone(self.best_params_, safe=False))
-        variance = variance_at(_noise_variance(wrapper, self._noisy)[0], self._noisy)
-        level = float(np.sqrt(np.nanmean(variance)))
+        level = _quick_level(wrapper, self._noisy)
         error = -self.best_score_ - level**2
         if error >= level**2 > 0:
             warnings.warn(

@@ -10,8 +10,9 @@ from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
 
 from ._arrays import as_float_array, unmasked
+from .levels import check_noise_variance
 from .losses import squared_error
-from .noise import check_noise_variance, variance_at
+from .noise import variance_at
 from .risk import ErrorEstimate, output_and_penalty, summarise
 
 __all__ = ["SelfSupervisedStacker", "simplex_weights"]

@@ -17,8 +17,9 @@ from ._parameters import DenoiserParameters
 from .blending import blend
 from .denoisers import get_exact_form
 from .fills import Fill, check_fill
+from .levels import check_noise_variance
 from .losses import squared_error
-from .noise import check_noise_variance, variance_at
+from .noise import variance_at
 from .partitions import GridPartition, Partition
 from .risk import probed_penalty
 from .views import View, ViewPlan

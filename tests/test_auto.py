@@ -5,8 +5,8 @@ import pytest
 from sklearn.base import clone
 
 from sk_n2s import AutoDenoiser
-from sk_n2s.auto import _part
 from sk_n2s.denoisers import nl_ridge, tv
+from sk_n2s.levels import middle
 from sk_n2s.noise import NoiseCurve
 
 
@@ -97,14 +97,14 @@ def test_a_signal_a_volume_colours_items_and_gaps(rng, clean):
 
 
 def test_large_data_race_on_a_part(rng):
-    assert _part((100, 100), None, None, (0, 1)) == (slice(0, 100), slice(0, 100))
-    part = _part((1000, 2000), None, None, (0, 1))
+    assert middle((100, 100), 2**16) == (slice(0, 100), slice(0, 100))
+    part = middle((1000, 2000), 2**16)
     assert part == (slice(372, 628), slice(872, 1128))
-    part = _part((9, 300, 300, 3), 3, 0, (1, 2))
+    part = middle((9, 300, 300, 3), 2**16, 3, 0)
     assert [s.stop - s.start for s in part] == [1, 256, 256, 3]
-    assert [s.stop - s.start for s in _part((9, 100, 100), None, 0, (1, 2))] == [6, 100, 100]
-    assert [s.stop - s.start for s in _part((10**6,), None, None, (0,))] == [2**16]
-    part = _part((5, 10**4, 10**4), None, None, (0, 1, 2))
+    assert [s.stop - s.start for s in middle((9, 100, 100), 2**16, None, 0)] == [6, 100, 100]
+    assert [s.stop - s.start for s in middle((10**6,), 2**16)] == [2**16]
+    part = middle((5, 10**4, 10**4), 2**16)
     assert [s.stop - s.start for s in part] == [5, 114, 114]
     ramp = np.linspace(0, 1, 280)[:, None] * np.ones(280)
     for counts in (False, True):

@@ -89,7 +89,7 @@ def test_modules_import_only_from_floors_below():
         {"stabilization", "views"},
         {"denoisers"},
         {"_calling"},
-        {"_parameters", "blending"},
+        {"_parameters", "blending", "levels"},
         {"wrapper", "invariance", "_evaluation", "_grouping"},
         {"search", "stacking"},
         {"auto", "plotting"},
