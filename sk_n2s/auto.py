@@ -30,7 +30,7 @@ _RACE = 2**16
 #: Sides of patches, small and large, beside the default of `nl_ridge`: for signals, images
 #: and volumes, and for those with channels, whose patches hold more in the same space.
 _SIDES = {1: ((31, 21), (61, 51)), 2: ((7, 5), (11, 10)), 3: ((4, 3), (6, 5))}
-_SIDES_OF_CHANNELS = {1: ((21, 15), (41, 31)), 2: ((4, 3), (6, 5)), 3: ((3, 3), (4, 4))}
+_SIDES_OF_CHANNELS = {1: ((15, 11), (31, 21)), 2: ((5, 3), (8, 6)), 3: ((3, 2), (4, 4))}
 
 
 def _candidates(effort: str, level: float, deviation, ndim: int, channels: bool) -> dict:

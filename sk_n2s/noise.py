@@ -35,6 +35,10 @@ _ENOUGH = 50
 #: Data whose noise power is within this share of what counts have are counts.
 _PURE = 0.15
 
+#: Texture that is brighter than its surroundings looks like noise that grows with the
+#: signal, but only a little: less than this share of the mean variance.
+_MATTERS = 0.15
+
 #: How often the line of the noise curve is fitted.
 _ITERATIONS = 8
 
@@ -190,16 +194,14 @@ class NoiseCurve(NamedTuple):
         tell more than the sum.
     gain_error : float
         The standard error of the gain.
+    is_signal_dependent : bool
+        Whether the noise grows with the signal, beyond doubt and by so much that it matters.
     """
 
     gain: float
     intercept: float
-    gain_error: float
-
-    @property
-    def is_signal_dependent(self) -> bool:
-        """Whether the noise grows with the signal, beyond doubt."""
-        return self.gain > 4 * self.gain_error
+    gain_error: float = 0.0
+    is_signal_dependent: bool = True
 
     @property
     def offset(self) -> float:
@@ -267,7 +269,7 @@ def estimate_noise_curve(
     X = as_float_array(X)
     blocks = _all_blocks(X, channel_axis, batch_axis)
     power, level = blocks.power, blocks.level
-    flat = NoiseCurve(0.0, float(np.mean(power)) if power.size else 0.0, 0.0)
+    flat = NoiseCurve(0.0, float(np.mean(power)) if power.size else 0.0, 0.0, False)
     if power.size < 2 * _PORTIONS or np.ptp(level) <= 1e-9 * np.abs(level).max():
         return flat
     # Structure stands out against the noise of its own brightness, and a measured power errs
@@ -281,15 +283,18 @@ def estimate_noise_curve(
         line, *_ = np.linalg.lstsq(rows, power[quiet] / fitted[quiet], rcond=None)
         scatter = np.var(power[quiet] / fitted[quiet] - rows @ line)
         error = float(np.sqrt(scatter * np.linalg.pinv(rows.T @ rows)[0, 0]))
-    curve = NoiseCurve(float(line[0]), float(line[1]), error)
+    gain, intercept = map(float, line)
+    grows = gain > 4 * error
     count = _count(X)
-    if count and curve.is_signal_dependent:
+    if count and grows:
         # The noise of few counts is skewed, so that power and mean of a block are dependent,
         # which bends the line. Where single counts can be seen in the data, it is known.
         ratio = np.mean(power[quiet]) / (count * np.mean(level[quiet]))
         if abs(ratio - 1) < _PURE:
-            return NoiseCurve(count, 0.0, error)
-    return curve
+            return NoiseCurve(count, 0.0, error, True)
+    variance = np.maximum(design @ line, 0)
+    grows &= bool(np.std(variance) > _MATTERS * np.mean(variance))
+    return NoiseCurve(gain, intercept, error, grows)
 
 
 def _count(X) -> float:

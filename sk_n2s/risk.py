@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+from scipy.special import log_ndtr
 
 __all__ = ["LEVEL_ERROR", "ErrorEstimate", "output_and_penalty", "probed_penalty", "summarise"]
 
@@ -99,7 +100,8 @@ class ErrorEstimate(NamedTuple):
     Attributes
     ----------
     mse : float
-        The mean squared error, in the squared unit of the data; not negative.
+        The mean squared error, in the squared unit of the data. Where the measured one is
+        no larger than its own error, or negative, this is what to expect nevertheless.
     interval : tuple of float
         Its confidence interval of 95 %.
     data_range : float
@@ -152,9 +154,18 @@ def summarise(losses, noise_variance, output, variance_error: float = 0.0) -> Er
     mean = float(np.nanmean(excess, dtype=np.float64))
     blocks = _block_means(excess)
     spread = float(np.std(blocks, ddof=1) ** 2 / len(blocks)) if len(blocks) > 1 else np.inf
-    half = _QUANTILE * float(np.sqrt(spread + variance_error**2))
-    interval = max(mean - half, 0.0), max(mean + half, 0.0)
-    return ErrorEstimate(max(mean, 0.0), interval, float(np.ptp(output)))
+    error = float(np.sqrt(spread + variance_error**2))
+    half = _QUANTILE * error
+    mse = _not_negative(mean, error)
+    return ErrorEstimate(mse, (max(mean - half, 0.0), max(mean + half, mse)), float(np.ptp(output)))
+
+
+def _not_negative(mean: float, error: float) -> float:
+    """Return the expectation of what was measured with a normal error, and is not negative."""
+    if not 0 < error < np.inf:
+        return max(mean, 0.0)
+    x = mean / error
+    return mean + error * float(np.exp(-(x**2) / 2 - log_ndtr(x)) / np.sqrt(2 * np.pi))
 
 
 def _block_means(values) -> np.ndarray:

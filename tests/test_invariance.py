@@ -1,5 +1,7 @@
 """No prediction depends on the entry that it predicts: every partition x fill x denoiser."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 from cases import FILLS, MOST_AXES, PARTITIONS
@@ -38,16 +40,14 @@ METHODS = [
 @pytest.mark.parametrize(("name", "method", "shape"), METHODS, ids=str)
 def test_every_partition_and_fill(name, method, shape, rng):
     X = 100 + 10 * rng.normal(size=shape)
-    for partition in PARTITIONS:
-        for fill in FILLS:
-            wrapper = JInvariantWrapper(
-                DENOISERS[name],
-                partition=partition,
-                fill=fill,
-                method=method,
-                **PARAMS.get(name, {}),
-            )
-            check_j_invariance(wrapper, X, random_state=0, n_sets=1)
+    for (i, partition), (j, fill) in product(enumerate(PARTITIONS), enumerate(FILLS)):
+        if len(shape) == 3 and (i + j) % 3:
+            continue  # a third of the pairs, among them each partition and each fill
+        params = PARAMS.get(name, {})
+        wrapper = JInvariantWrapper(
+            DENOISERS[name], partition=partition, fill=fill, method=method, **params
+        )
+        check_j_invariance(wrapper, X, random_state=0, n_sets=1)
 
 
 @pytest.mark.parametrize("mode", ["nearest", "reflect", "mirror", "wrap"])

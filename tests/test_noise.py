@@ -1,9 +1,19 @@
 import numpy as np
 import pytest
+from scipy import ndimage
+from skimage import data
+from skimage.restoration import estimate_sigma
 
 from sk_n2s import JInvariantWrapper
 from sk_n2s.denoisers import gaussian, tv
-from sk_n2s.noise import estimate_noise
+from sk_n2s.levels import check_noise_variance
+from sk_n2s.noise import (
+    NoiseCurve,
+    estimate_noise,
+    estimate_noise_correlation,
+    estimate_noise_curve,
+    variance_at,
+)
 
 
 @pytest.mark.parametrize("sigma", [1e-9, 0.1, 3.0, 1e9])
@@ -44,3 +54,91 @@ def test_missing_entries_and_constant_areas_are_no_noise(rng):
     X[rng.random(X.shape) < 0.02] = np.nan
     X[:20] = 7.0
     assert estimate_noise(X) == pytest.approx(1, rel=0.15)
+
+
+def test_the_level_over_texture(rng):
+    """Half as far off as the wavelet median, which counts texture as noise everywhere."""
+    found, wavelet = [], []
+    for name in ("camera", "brick", "coins"):
+        clean = getattr(data, name)()[-256:, :256] / 255
+        noisy = clean + rng.normal(scale=0.1, size=clean.shape)
+        found.append(np.sqrt(check_noise_variance(None, noisy)))
+        wavelet.append(estimate_sigma(noisy))
+    np.testing.assert_allclose(found, 0.1, rtol=0.02)
+    assert np.abs(np.subtract(found, 0.1)).mean() < 0.5 * np.abs(np.subtract(wavelet, 0.1)).mean()
+
+
+def test_noise_that_does_not_reach_the_ends_of_small_volumes_is_not_overestimated():
+    found = [
+        estimate_noise(np.random.default_rng(seed).normal(size=(24, 24, 24))) for seed in range(8)
+    ]
+    assert np.mean(found) == pytest.approx(1, abs=0.015)
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+@pytest.mark.parametrize("gain", [0.5, 20.0])
+def test_the_curve_of_counts_with_read_noise(gain, scale, rng):
+    signal = 10 * gain * (1 + np.add.outer(np.sin(np.arange(200) / 20), np.linspace(0, 4, 200)))
+    noisy = gain * rng.poisson(np.maximum(signal, 0) / gain) + 0.0
+    noisy = scale * (noisy + rng.normal(scale=3 * gain, size=signal.shape))
+    curve = estimate_noise_curve(noisy)
+    assert curve.is_signal_dependent
+    assert curve.gain == pytest.approx(gain * scale, rel=0.1)
+    assert curve.read_noise == pytest.approx(3 * gain * scale, rel=0.25)
+    truth = scale**2 * (gain * signal + 9 * gain**2)
+    error = variance_at(curve, scale * signal) / truth - 1
+    assert np.abs(error).mean() < 0.06
+
+
+def test_counts_are_known_by_their_steps(rng):
+    counts = 0.25 * rng.poisson(np.linspace(0.5, 4, 128) * np.ones((128, 1)))
+    assert estimate_noise_curve(counts)[:2] == (0.25, 0)
+
+
+def test_white_noise_has_no_curve(rng):
+    clean = 100 * np.add.outer(np.sin(np.arange(128) / 9), np.linspace(0, 4, 128))
+    curve = estimate_noise_curve(clean + rng.normal(scale=5, size=clean.shape))
+    assert not curve.is_signal_dependent
+    assert curve.variance(clean) == pytest.approx(25, rel=0.2)
+    assert not estimate_noise_curve(np.full((64, 64), 3.0)).is_signal_dependent
+    camera = data.camera()[-256:, :256] + rng.normal(scale=15, size=(256, 256))
+    assert not estimate_noise_curve(camera).is_signal_dependent  # but textured where it is bright
+
+
+def test_the_variance_of_a_curve_is_not_negative():
+    curve = NoiseCurve(2.0, -10.0)
+    np.testing.assert_array_equal(curve.variance([0, 5, 10]), [0, 0, 10])
+    assert (curve.offset, curve.read_noise) == (5, 0)
+
+
+@pytest.mark.parametrize(
+    ("width", "verdict"),
+    [
+        ((1, 1), "independent"),
+        ((1, 2), "correlated along axis 1 over 1 entry"),
+        ((3, 1), "correlated along axis 0 over 2 entries"),
+        ((2, 3), "correlated along axis 0 over 1 entry and along axis 1 over 2 entries"),
+    ],
+    ids=str,
+)
+def test_the_correlation_of_noise(width, verdict, rng):
+    """That of a moving average over n entries is a triangle, of which a little is lost."""
+    clean = ndimage.gaussian_filter(50 * rng.normal(size=(200, 200)), 20)
+    noise = ndimage.uniform_filter(rng.normal(size=clean.shape), width)
+    found = estimate_noise_correlation(clean + noise)
+    assert found.verdict == verdict
+    lags = np.abs(np.arange(-4, 5))
+    triangles = [np.maximum(1 - lags / n, 0) for n in width]
+    np.testing.assert_allclose(found.map, np.multiply.outer(*triangles), atol=0.13)
+
+
+def test_the_correlation_is_that_within_items_and_channels(rng):
+    X = ndimage.uniform_filter1d(rng.normal(size=(3, 64, 64, 2)), 2, axis=2)
+    X += 100 * rng.normal(size=(3, 1, 1, 2))
+    found = estimate_noise_correlation(X, batch_axis=0, channel_axis=-1)
+    assert found.axes == (1, 2)
+    assert found.verdict == "correlated along axis 2 over 1 entry"
+    with pytest.raises(ValueError, match="too small"):
+        estimate_noise_correlation(X[0, :8, :8, 0])
+    with pytest.raises(ValueError, match="constant"):
+        estimate_noise_correlation(np.ones((64, 64)))

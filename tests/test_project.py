@@ -52,7 +52,7 @@ def test_shell_blocks_of_the_readme(tmp_path, monkeypatch):
         for part in line.split("&&")
     ]
     ran = 0
-    for command in commands:
+    for command in dict.fromkeys(commands):
         words = shlex.split(command)
         if words[0] == "sk-n2s":
             assert main(words[1:]) == 0

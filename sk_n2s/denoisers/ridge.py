@@ -19,6 +19,8 @@ __all__ = ["nl_ridge"]
 #: Defaults for 1, 2, 3, and more axes: sides of the patches of the two steps, side of the
 #: window. Patches of some 50 to 125 entries, windows of some 1,300 positions.
 _PATCH_SIZE = {1: (41, 31), 2: (9, 7), 3: (5, 4)}
+#: With channels, a patch holds more in the same space.
+_PATCH_SIZE_OF_CHANNELS = {1: (21, 15), 2: (6, 4), 3: (3, 3)}
 _WINDOW = {1: 1369, 2: 37, 3: 11}
 
 #: Data up to this many units of the noise are worked on in single precision.
@@ -60,7 +62,8 @@ def nl_ridge(
         broadcasts to the shape of `X`. None takes what `estimate_noise` reads in `X`.
     patch_size : int or tuple of two int, default=None
         Side of the patches, in both steps or in each; None takes (9, 7) for images,
-        (41, 31) for signals, (5, 4) for volumes.
+        (41, 31) for signals, (5, 4) for volumes, and (6, 4), (21, 15), (3, 3) if these have
+        channels.
     group_size : int or tuple of two int, default=(18, 60)
         How many patches form a group, in both steps or in each; at most half as many as a
         patch has entries in the first step.
@@ -108,8 +111,9 @@ def nl_ridge(
     """
     ndim = X.ndim - (channel_axis is not None)
     kind = min(ndim, 3)
-    patches = per_axis(_PATCH_SIZE[kind] if patch_size is None else patch_size, 2,
-                       name="patch_size", minimum=1)  # fmt: skip
+    sides = (_PATCH_SIZE if channel_axis is None else _PATCH_SIZE_OF_CHANNELS)[kind]
+    sides = sides if patch_size is None else patch_size
+    patches = per_axis(sides, 2, name="patch_size", minimum=1)
     groups = per_axis(group_size, 2, name="group_size", minimum=2)
     window = per_axis(_WINDOW[kind] if window is None else window, 1, name="window", minimum=1)[0]
     step = per_axis(step, 1, name="step", minimum=1)[0]
