@@ -8,7 +8,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils.validation import check_array
 
-__all__ = ["along", "as_float_array", "check_axis", "per_axis", "split_axes", "unmasked"]
+__all__ = ["along", "as_float_array", "check_axis", "has_nan", "per_axis", "split_axes", "unmasked"]
 
 
 def as_float_array(X, *, name: str = "X") -> np.ndarray:
@@ -86,6 +86,23 @@ def unmasked(X):
         Data that other libraries, which do not heed masks, cannot misread.
     """
     return as_float_array(X) if isinstance(X, np.ma.MaskedArray) else X
+
+
+def has_nan(X: np.ndarray) -> bool:
+    """Return whether an array holds NaN.
+
+    Parameters
+    ----------
+    X : ndarray of float
+        The data.
+
+    Returns
+    -------
+    bool
+        The same as ``np.isnan(X).any()``, for which no array is made.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isnan(np.sum(X))) and bool(np.isnan(X).any())
 
 
 def check_axis(axis, ndim: int, *, name: str) -> int:

@@ -128,6 +128,7 @@ def apply_denoiser(
     channel_axis: int | None,
     batch_axis: int | None,
     allow_nan: bool = False,
+    copy: bool = True,
 ) -> np.ndarray:
     """Return the answer of a denoiser, checked.
 
@@ -145,6 +146,8 @@ def apply_denoiser(
         denoiser has a parameter `channel_axis`.
     allow_nan : bool, default=False
         Whether an answer may hold NaN.
+    copy : bool, default=True
+        Whether the denoiser gets a copy, which it may write into, or a read-only view.
 
     Returns
     -------
@@ -168,6 +171,7 @@ def apply_denoiser(
                 channel_axis=channel_axis,
                 batch_axis=None,
                 allow_nan=allow_nan,
+                copy=copy,
             )
         return answer
     if channel_axis is not None:
@@ -181,8 +185,10 @@ def apply_denoiser(
                 channel_axis=None,
                 batch_axis=channel_axis,
                 allow_nan=allow_nan,
+                copy=copy,
             )
-    shown = np.array(X, order="C")
+    shown = np.array(X, order="C") if copy else X.view()
+    shown.flags.writeable = copy
     answer = _reconstruct(denoiser, shown) if is_estimator(denoiser) else denoiser(shown, **params)
     return _checked(answer, X, denoiser, allow_nan)
 
@@ -201,6 +207,9 @@ def _checked(answer, X, denoiser, allow_nan):
         )
     with np.errstate(over="ignore"):
         answer = answer.astype(X.dtype, copy=False)
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(np.sum(answer)):  # which no NaN and no infinity leaves it
+            return answer
     bad = answer.size - np.count_nonzero(np.isfinite(answer))
     if allow_nan:
         bad = np.count_nonzero(np.isinf(answer))

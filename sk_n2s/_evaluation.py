@@ -78,13 +78,12 @@ def answer(candidate: int, estimator, loss, error_score, view: View) -> Answer:
             )
         if penalty is not None:
             entries = entries + penalty
-        known = ~np.isnan(view.target)
-        for split, where in view.splits:
-            scored = known[where]
-            total = float(np.sum(entries[where], where=scored, dtype=np.float64))
+        if view.counts.sum() < view.target.size:
+            entries = np.where(np.isnan(view.target), 0, entries)
+        for split, total, count in zip(view.splits, view.totals(entries), view.counts, strict=True):
             if not np.isfinite(total):
                 raise ValueError(f"The loss of split {split} is {total}.")
-            losses[split] = total, int(np.count_nonzero(scored))
+            losses[split] = float(total), int(count)
     except Exception as error:
         if error_score == "raise":
             raise

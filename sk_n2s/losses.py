@@ -13,6 +13,9 @@ from scipy.special import xlogy
 
 __all__ = ["absolute_error", "check_scoring", "poisson_deviance", "scores_output", "squared_error"]
 
+#: Between these, the squares of float32 numbers keep their digits.
+_SMALL, _LARGE = 1e-30, 1e30
+
 Loss = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
@@ -30,10 +33,17 @@ def squared_error(target: np.ndarray, prediction: np.ndarray) -> np.ndarray:
     Returns
     -------
     ndarray of that shape
-        The losses, in the squared unit of the data.
+        The losses, in the squared unit of the data: of float32 data as float32 where
+        squares fit into that, and otherwise as float64.
     """
-    # In float64: the square of a float32 may be too small or too large for another.
-    return np.square(target - prediction, dtype=np.float64)
+    difference = np.asarray(target - prediction)
+    if difference.dtype != np.float32:
+        return np.square(difference, out=difference)
+    with np.errstate(over="ignore", under="ignore"):
+        squared = np.square(difference)
+        if _SMALL < np.mean(squared, dtype=np.float64) < _LARGE:
+            return squared
+    return np.square(difference, dtype=np.float64)
 
 
 def absolute_error(target: np.ndarray, prediction: np.ndarray) -> np.ndarray:

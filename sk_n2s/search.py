@@ -20,10 +20,10 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
 
-from ._arrays import as_float_array, unmasked
+from ._arrays import as_float_array, split_axes, unmasked
 from ._evaluation import Answer, answer, best_index, failed, tabulate, warn_of_failures
 from ._grouping import Group, Grouping, NotWrapped
-from .levels import check_noise_variance
+from .levels import check_noise_variance, middle
 from .losses import check_scoring, scores_output, squared_error
 from .noise import estimate_noise, variance_at
 from .risk import LEVEL_ERROR, ErrorEstimate, output_and_penalty, summarise
@@ -32,6 +32,9 @@ __all__ = ["BaseSelfSupervisedSearch", "SelfSupervisedSearchCV"]
 
 #: How many sets a candidate that needs masks is scored on, unless the user says otherwise.
 _AUTO_SPLITS = 4
+
+#: Entries from which the level of the noise is read where only a warning rests upon it.
+_GLANCE = 2**14
 
 
 def _refit_done(search) -> bool:
@@ -54,8 +57,12 @@ def _quick_level(estimator, X) -> float:
     """Return the standard deviation of the noise, with no more effort than a warning is worth."""
     if getattr(estimator, "noise_variance", None) is not None:
         return float(np.sqrt(np.nanmean(variance_at(_noise_variance(estimator, X)[0], X))))
-    axes = {name: getattr(estimator, name, None) for name in ("channel_axis", "batch_axis")}
-    return estimate_noise(X, **axes)
+    given = (getattr(estimator, name, None) for name in ("channel_axis", "batch_axis"))
+    channel, batch, _ = split_axes(X.ndim, *given)
+    part = X[middle(X.shape, _GLANCE, channel, batch)]
+    if np.isnan(part).any():
+        part = X  # which holds more of what was measured
+    return estimate_noise(part, channel_axis=channel, batch_axis=batch)
 
 
 class BaseSelfSupervisedSearch(  # type: ignore[call-arg]

@@ -7,12 +7,14 @@ so that one sequence serves all candidates of a search.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from ._arrays import has_nan
 from .fills import Fill
 from .partitions import Index, Partition
 
@@ -31,9 +33,12 @@ class View(NamedTuple):
     target : ndarray
         What the answer is compared with, of the shape of ``input[where]``; NaN entries
         are not scored.
-    splits : tuple of (int, index)
-        The scored sets that the answer covers: their number, and where they lie within
-        `target`.
+    splits : tuple of int
+        The numbers of the scored sets that the answer covers.
+    totals : callable
+        Returns the sum of an array of the shape of `target` over each of these sets.
+    counts : ndarray of int
+        How many entries of each set were measured.
     exact : bool
         Whether the denoiser's exact form is asked, rather than the denoiser.
     noise_variance : float, ndarray or None
@@ -44,7 +49,9 @@ class View(NamedTuple):
     input: np.ndarray
     where: Index
     target: np.ndarray
-    splits: tuple[tuple[int, Index], ...]
+    splits: tuple[int, ...]
+    totals: Callable[[np.ndarray], np.ndarray]
+    counts: np.ndarray
     exact: bool = False
     noise_variance: Any = None
 
@@ -114,19 +121,18 @@ class ViewPlan:
         """
         total = self.get_n_splits(X)
         n_splits = total if n_splits is None else min(n_splits, total)
-        chosen = set(np.linspace(0, total - 1, n_splits).round().astype(int).tolist())
-        sets = (
-            (hidden, scored)
-            for j, (hidden, scored) in enumerate(self.partition.split(X, self.axes))
-            if j in chosen
-        )
+        chosen = np.unique(np.linspace(0, total - 1, n_splits).round().astype(int)).tolist()
         if self.is_single:
-            scored_sets = tuple((j, scored) for j, (_, scored) in enumerate(sets))
-            yield View(X, ..., X, scored_sets, self.exact, self.noise_variance)
+            totals = partial(_chosen_totals, self.partition, self.axes, chosen)
+            splits = tuple(range(len(chosen)))
+            counts = _counts(X, totals)
+            yield View(X, ..., X, splits, totals, counts, self.exact, self.noise_variance)
             return
         missing = _missing(X)
-        for j, (hidden, scored) in enumerate(sets):
-            yield View(self._conceal(X, hidden, missing), scored, X[scored], ((j, ...),))
+        sets = enumerate(self.partition.split(X, self.axes))
+        for split, (hidden, scored) in enumerate(pair for j, pair in sets if j in chosen):
+            shown, target = self._conceal(X, hidden, missing), X[scored]
+            yield View(shown, scored, target, (split,), _total, _counts(target, _total))
 
     def complete(self, X: np.ndarray) -> np.ndarray:
         """Return the data with only their missing entries filled.
@@ -160,6 +166,18 @@ class ViewPlan:
         return shown
 
 
+def _total(values):
+    return np.array([np.sum(values, dtype=np.float64)])
+
+
+def _counts(target, totals):
+    known = ~np.isnan(target) if has_nan(target) else np.broadcast_to(True, target.shape)
+    return totals(known).astype(int)
+
+
+def _chosen_totals(partition, axes, chosen, values):
+    return partition.totals(values, axes)[chosen]
+
+
 def _missing(X):
-    missing = np.isnan(X)
-    return missing if missing.any() else None
+    return np.isnan(X) if has_nan(X) else None

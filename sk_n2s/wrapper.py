@@ -11,7 +11,7 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from ._arrays import as_float_array, split_axes
+from ._arrays import as_float_array, has_nan, split_axes
 from ._calling import apply_denoiser, name_of
 from ._parameters import DenoiserParameters
 from .blending import blend
@@ -183,7 +183,7 @@ class JInvariantWrapper(TransformerMixin, DenoiserParameters):
                 f'{name_of(self.denoiser)} has none: use method="mask" or "auto", or register '
                 "one with sk_n2s.denoisers.exact_form_of."
             )
-        blocked = form is not None and not form.handles_missing and bool(np.isnan(X).any())
+        blocked = form is not None and not form.handles_missing and has_nan(X)
         if self.method == "exact" and blocked:
             raise ValueError(
                 f"X holds NaN, which the exact form of {name_of(self.denoiser)} does not leave "
@@ -229,13 +229,15 @@ class JInvariantWrapper(TransformerMixin, DenoiserParameters):
             return self._answer(self.denoiser, view.input)[view.where]
         form = get_exact_form(self.denoiser)
         assert form is not None  # view_plan saw to it
-        if not np.isnan(view.input).any():
-            return self._answer(form, view.input)[view.where]
+        if not has_nan(view.input):
+            return self._answer(form, view.input, copy=False)[view.where]
         # Where no entry is near enough, that of all others of the item, or else of all items.
-        answer = self._answer(partial(_without_gaps, form=form), view.input, allow_nan=True)
+        answer = self._answer(
+            partial(_without_gaps, form=form), view.input, allow_nan=True, copy=False
+        )
         return _fill_gaps(answer, view.input)[view.where]
 
-    def _answer(self, denoiser, X, allow_nan=False):
+    def _answer(self, denoiser, X, **options):
         channel, batch, _ = self._axes(X.ndim)
         return apply_denoiser(
             denoiser,
@@ -243,7 +245,7 @@ class JInvariantWrapper(TransformerMixin, DenoiserParameters):
             self.denoiser_params,
             channel_axis=channel,
             batch_axis=batch,
-            allow_nan=allow_nan,
+            **options,
         )
 
     def _invariant(self, X):

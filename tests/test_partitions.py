@@ -55,6 +55,14 @@ def test_sets_are_disjoint_and_cover_the_array(case):
 
 
 @given(cases())
+def test_totals_are_the_sums_over_the_sets(case):
+    partition, X, axes = case
+    values = np.arange(X.size, dtype=float).reshape(X.shape) ** 2
+    one_by_one = [values[scored].sum() for _, scored in partition.split(X, axes)]
+    np.testing.assert_allclose(partition.totals(values, axes), one_by_one)
+
+
+@given(cases())
 def test_axes_that_may_not_be_cut_are_hidden_whole(case):
     partition, X, axes = case
     if isinstance(partition, ColumnPartition | PairPartition):

@@ -521,3 +521,12 @@ def test_the_choice_does_not_depend_on_the_output(noisy):
 def test_verbose_says_what_it_does(noisy, capsys):
     SelfSupervisedSearchCV(JInvariantWrapper(median), {"radius": [1, 2]}, verbose=1).fit(noisy)
     assert "Evaluating 2 candidates" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("unit", [1e-25, 1.0, 1e15])
+def test_single_precision_has_no_favourite_unit(noisy, unit):
+    grid = {"sigma": [0.5, 1.0, 2.0]}
+    search = SelfSupervisedSearchCV(JInvariantWrapper(gaussian), grid, refit=False)
+    scores = search.fit(noisy).cv_results_["mean_test_score"]
+    found = search.fit((noisy * unit).astype(np.float32)).cv_results_["mean_test_score"]
+    np.testing.assert_allclose(found / unit**2, scores, rtol=1e-4)

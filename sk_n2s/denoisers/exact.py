@@ -48,7 +48,7 @@ def exact_form_of(denoiser: Callable, *, missing: bool = False) -> Callable[[Cal
     callable
         A decorator, which returns the function that it is given: ``f(X, **params)`` with
         the parameters of `denoiser`, whose result at each entry does not depend on that
-        entry. `sk_n2s.check_j_invariance` tests that.
+        entry; `sk_n2s.check_j_invariance` tests that. `X` is read-only.
 
     Examples
     --------

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 from scipy import ndimage
 
-from .._arrays import along
+from .._arrays import along, has_nan
 from ._borders import border_index, check_mode, check_radius
 from .exact import exact_form_of
 
 __all__ = ["gaussian", "least_weight", "uniform"]
+
+#: Entries that are worked on at a time.
+_CACHED = 2**15
+
+#: With less weight than this for the others, rounding in single precision is felt.
+_LITTLE = 0.1
 
 
 def _own_weight(kernel: np.ndarray, length: int, mode: str) -> np.ndarray:
@@ -36,32 +43,52 @@ def _leave_one_out(X, smooth: Callable, kernels, mode: str):
     With missing entries, x is 0 and the 1 of the denominator becomes g of the visible
     entries' indicator: the weighted mean of the visible others.
     """
-    own = np.ones((1,) * X.ndim)
-    for axis, kernel in enumerate(kernels):
-        weight = _own_weight(kernel, X.shape[axis], mode)
-        own = own * along(weight, axis, X.ndim)
-    own = own.astype(X.dtype, copy=False)
+    own = [_own_weight(k, n, mode).astype(X.dtype) for k, n in zip(kernels, X.shape, strict=True)]
+    rest = 1 - float(np.prod([w.max() for w in own]))
     centre = X.dtype.type(0)
-    if X.dtype == np.float32:
+    if X.dtype == np.float32 and rest < _LITTLE:
         # The filters leave a constant as it is, and small values keep more of their digits.
         centre = X.dtype.type(np.nanmean(X, dtype=np.float64))
         X = X - centre
-    missing = np.isnan(X)
-    if missing.any():
-        seen = (~missing).astype(X.dtype)
-        X = np.where(missing, X.dtype.type(0), X)
-        rest = smooth(seen) - own * seen
+    if rest <= least_weight(X.dtype) or has_nan(X):
+        others = _weighted_mean_of_others(X, smooth, own)
     else:
-        rest = 1 - own
-    others = smooth(X)
-    others -= np.multiply(own, X, out=own)
-    alone = rest <= least_weight(X.dtype)
-    if alone.any():
-        others[alone], rest[alone] = np.nan, 1
-    others /= rest
+        others = smooth(X)
+        # In blocks of rows that fit into the cache, with what is the same for all of them.
+        row = np.ones((1,) * X.ndim, dtype=X.dtype)
+        for axis, weight in enumerate(own[1:], start=1):
+            row = row * along(weight, axis, X.ndim)
+        for start, stop in _blocks(own[0], _CACHED * len(X) // X.size):
+            kept = row * along(own[0][start : min(stop, start + 1)], 0, X.ndim)
+            block = others[start:stop]
+            block -= kept * X[start:stop]
+            block *= 1 / (1 - kept)
     if centre:
         others += centre
     return others
+
+
+def _blocks(values, most: int) -> Iterator[tuple[int, int]]:
+    """Yield where runs of the same value begin and end, the long ones in pieces."""
+    edges = [0, *(np.flatnonzero(np.diff(values)) + 1), len(values)]
+    for start, stop in pairwise(edges):
+        for piece in range(start, stop, max(1, most)):
+            yield piece, min(stop, piece + max(1, most))
+
+
+def _weighted_mean_of_others(X, smooth, own):
+    """Return the same where entries are missing, or have no weight left for the others."""
+    kept = np.ones((1,) * X.ndim, dtype=X.dtype)
+    for axis, weight in enumerate(own):
+        kept = kept * along(weight, axis, X.ndim)
+    missing = np.isnan(X)
+    seen = (~missing).astype(X.dtype)
+    X = np.where(missing, X.dtype.type(0), X)
+    rest = (smooth(seen) if missing.any() else 1) - kept * seen
+    others = smooth(X) - kept * X
+    alone = rest <= least_weight(X.dtype)
+    others[alone], rest[alone] = np.nan, 1
+    return others / rest
 
 
 def least_weight(dtype) -> float:
