@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import product
 from math import prod
 from numbers import Integral
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.utils import check_random_state
@@ -42,6 +42,10 @@ class Partition(ABC):
     of channels is left whole (a pixel is hidden in all channels together), and so is an
     axis of independent items.
     """
+
+    #: Whether it divides a piece of the array as well as the whole, so that candidates can
+    #: be compared on pieces.
+    divides_pieces: ClassVar[bool] = False
 
     @abstractmethod
     def get_n_splits(self, X, axes: tuple[int, ...] | None = None) -> int:
@@ -170,6 +174,7 @@ class GridPartition(Partition):
     """
 
     stride: int | tuple[int, ...] = 4
+    divides_pieces: ClassVar[bool] = True
 
     def _strides(self, X, axes):
         axes = _all_axes(X, axes)
@@ -224,6 +229,8 @@ class CheckerboardPartition(Partition):
     of them; every direct neighbour of a hidden entry is visible.
     """
 
+    divides_pieces: ClassVar[bool] = True
+
     def _shape(self, X, axes):
         axes, shape = _cut_shape(X, axes)
         if prod(shape) < 2:
@@ -261,6 +268,7 @@ class RandomPartition(Partition):
 
     n_splits: int = 4
     random_state: Any = None
+    divides_pieces: ClassVar[bool] = True
 
     def _shape(self, X, axes):
         axes, shape = _cut_shape(X, axes)
@@ -297,6 +305,7 @@ class ColumnPartition(Partition):
 
     n_splits: int = 5
     axis: int = -1
+    divides_pieces: ClassVar[bool] = True
 
     def _axis(self, X, axes):
         axis = check_axis(self.axis, np.ndim(X), name="axis")

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,7 +19,7 @@ from ._arrays import has_nan
 from .fills import Fill
 from .partitions import Index, Partition
 
-__all__ = ["View", "ViewPlan"]
+__all__ = ["Piece", "View", "ViewPlan"]
 
 
 class View(NamedTuple):
@@ -54,6 +55,24 @@ class View(NamedTuple):
     counts: np.ndarray
     exact: bool = False
     noise_variance: Any = None
+
+
+class Piece(NamedTuple):
+    """A piece of an array, with a margin.
+
+    Attributes
+    ----------
+    outer : tuple of slice
+        Where it lies in the array, with the margin.
+    core : tuple of slice
+        Where its inside lies in it.
+    n_blocks : int
+        Into how many blocks the inside is divided along each axis, at most.
+    """
+
+    outer: tuple[slice, ...]
+    core: tuple[slice, ...]
+    n_blocks: int = 1
 
 
 @dataclass(frozen=True)
@@ -134,6 +153,44 @@ class ViewPlan:
             shown, target = self._conceal(X, hidden, missing), X[scored]
             yield View(shown, scored, target, (split,), _total, _counts(target, _total))
 
+    def view_of_piece(
+        self, X: np.ndarray, piece: Piece, index: int | None, first_split: int = 0
+    ) -> View:
+        """Make a view of a piece of the data.
+
+        Parameters
+        ----------
+        X : ndarray of float
+            The data.
+        piece : Piece
+            The piece, and how it is divided into blocks, each of which is a split.
+        index : int or None
+            Which set of the partition *of the piece* is hidden, and scored; None scores all
+            entries of a single view.
+        first_split : int, default=0
+            The number of the first block.
+
+        Returns
+        -------
+        View
+            The view: what is scored lies in the core of the piece.
+        """
+        part, variance = X[piece.outer], self.noise_variance
+        if isinstance(variance, np.ndarray):
+            variance = np.broadcast_to(variance, X.shape)[piece.outer]
+        hidden, where = (), piece.core
+        if index is not None:
+            sets = self.partition.split(part, self.axes)
+            hidden, scored = next(islice(sets, index, None))
+            where = _within(scored, piece.core, part.shape)
+        target = part[where]
+        if not self.is_single:
+            part = self._conceal(part, hidden, _missing(part))
+        totals = partial(_block_totals, piece.n_blocks)
+        counts = _counts(target, totals)
+        splits = tuple(range(first_split, first_split + len(counts)))
+        return View(part, where, target, splits, totals, counts, self.exact, variance)
+
     def complete(self, X: np.ndarray) -> np.ndarray:
         """Return the data with only their missing entries filled.
 
@@ -168,6 +225,27 @@ class ViewPlan:
 
 def _total(values):
     return np.array([np.sum(values, dtype=np.float64)])
+
+
+def _block_totals(n_blocks, values):
+    for axis, n in enumerate(values.shape):
+        edges = np.unique(np.linspace(0, n, min(n, n_blocks) + 1).astype(int))[:-1]
+        values = np.add.reduceat(values, edges, axis=axis, dtype=np.float64)
+    return values.ravel()
+
+
+def _within(index, core, shape):
+    """Return the index of those entries that lie in the core as well."""
+    if not isinstance(index, tuple):
+        inside = np.zeros(shape, dtype=bool)
+        inside[core] = index[core]
+        return inside
+    slices = []
+    for own, inside, n in zip(index, core, shape, strict=True):
+        places = range(n)[own]
+        skipped = max(0, -(-(inside.start - places.start) // places.step))
+        slices.append(slice(places.start + skipped * places.step, inside.stop, places.step))
+    return tuple(slices)
 
 
 def _counts(target, totals):

@@ -3,7 +3,8 @@
 All work on the data's own scale and return an array of the same shape and dtype. A
 strength in the unit of the data has the default None, which takes it from the noise level
 that the data suggest. Those with an attribute ``exact`` have a J-invariant form that costs
-one pass (see `exact_form_of`). `RegressionDenoiser`, which learns, is an estimator; `bm3d`
+one pass (see `exact_form_of`), and those with an attribute ``reach`` can be run on pieces
+of the data (see `reaches`). `RegressionDenoiser`, which learns, is an estimator; `bm3d`
 calls a package that has its own licence.
 """
 
@@ -13,6 +14,7 @@ from .exact import exact_form_of, get_exact_form
 from .external import bm3d
 from .frequency import butterworth, wiener
 from .linear import gaussian, uniform
+from .locality import reach_of, reaches
 from .rank import median
 from .regression import RegressionDenoiser
 from .ridge import nl_ridge
@@ -51,6 +53,8 @@ __all__ = [
     "median",
     "nl_means",
     "nl_ridge",
+    "reach_of",
+    "reaches",
     "tv",
     "tv_bregman",
     "uniform",

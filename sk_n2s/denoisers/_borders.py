@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Any
 
 import numpy as np
 
 from .._arrays import per_axis
 
-__all__ = ["border_index", "check_mode", "check_radius"]
+__all__ = ["border_index", "check_mode", "check_radius", "reach_within"]
 
 #: SciPy's names of the border modes that repeat entries of the array, and NumPy's for them.
 _MODES: dict[str, Any] = {
@@ -52,3 +53,21 @@ def border_index(length: int, margin: int, mode: str) -> np.ndarray:
         The entry's position within the axis.
     """
     return np.pad(np.arange(length), margin, mode=_MODES[mode])
+
+
+def reach_within(radii: tuple[int, ...], mode: str) -> tuple[float, ...]:
+    """Return how far a filter looks, given what lies beyond the border.
+
+    Parameters
+    ----------
+    radii : tuple of int
+        The radius along each axis.
+    mode : str
+        The border mode.
+
+    Returns
+    -------
+    tuple of float
+        The radii, or infinities where the border is joined to the opposite one.
+    """
+    return (inf,) * len(radii) if mode == "wrap" else radii

@@ -10,10 +10,17 @@ from skimage.restoration import denoise_nl_means
 
 from .._arrays import per_axis
 from ._scale import binary_unit, noise_relative, non_negative
+from .locality import reaches
 
 __all__ = ["bilateral", "nl_means"]
 
 
+@reaches(
+    lambda ndim, *, sigma_spatial, radius, **_: (
+        max(2, ceil(3 * sigma_spatial)) if radius is None else radius
+    ),
+    estimates="sigma_color",
+)
 def bilateral(X, *, sigma_color=None, sigma_spatial=1.0, radius=None, channel_axis=None):
     """Average over entries that are near and have a similar value.
 
@@ -91,6 +98,10 @@ def bilateral(X, *, sigma_color=None, sigma_spatial=1.0, radius=None, channel_ax
     return total[..., 0] if channel_axis is None else np.moveaxis(total, -1, channel_axis)
 
 
+@reaches(
+    lambda ndim, *, patch_size, patch_distance, **_: patch_size // 2 + patch_distance + 1,
+    estimates="h",
+)
 def nl_means(
     X, *, h=None, sigma=0.0, patch_size=5, patch_distance=6, fast_mode=True, channel_axis=None
 ):

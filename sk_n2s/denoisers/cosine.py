@@ -10,6 +10,7 @@ from scipy import fft
 
 from .._arrays import per_axis, split_axes
 from ._scale import noise_relative, non_negative
+from .locality import reaches
 
 __all__ = ["dct"]
 
@@ -17,6 +18,11 @@ __all__ = ["dct"]
 _TILE = 2**18
 
 
+def _reach(ndim, *, patch_size, **_):
+    return tuple(side - 1 for side in per_axis(patch_size, ndim, name="patch_size"))
+
+
+@reaches(_reach, estimates="sigma")
 def dct(X, *, sigma=None, threshold=2.7, patch_size=8, step=1, channel_axis=None):
     """Hard thresholding of the cosine transform of sliding patches.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 import numpy as np
 from scipy import fft
 
@@ -9,10 +11,12 @@ from .._arrays import along, split_axes
 from ._scale import non_negative
 from .exact import exact_form_of
 from .linear import least_weight
+from .locality import reaches
 
 __all__ = ["butterworth", "wiener"]
 
 
+@reaches(inf)
 def butterworth(X, *, cutoff=0.25, order=2.0, channel_axis=None):
     """Low-pass filter of Butterworth's transfer function.
 
@@ -61,6 +65,7 @@ def butterworth(X, *, cutoff=0.25, order=2.0, channel_axis=None):
     return _filtered(X, gain, split_axes(X.ndim, channel_axis, None)[2])
 
 
+@reaches(inf)
 def wiener(X, *, cutoff=0.1, exponent=2.0, channel_axis=None):
     """Wiener filter for a signal whose power falls with frequency, in white noise.
 

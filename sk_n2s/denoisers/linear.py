@@ -10,8 +10,9 @@ import numpy as np
 from scipy import ndimage
 
 from .._arrays import along, has_nan
-from ._borders import border_index, check_mode, check_radius
+from ._borders import border_index, check_mode, check_radius, reach_within
 from .exact import exact_form_of
+from .locality import reaches
 
 __all__ = ["gaussian", "least_weight", "uniform"]
 
@@ -96,6 +97,7 @@ def least_weight(dtype) -> float:
     return max(1e-6, 1e4 * float(np.finfo(dtype).eps))
 
 
+@reaches(lambda ndim, *, radius, mode: reach_within(check_radius(radius, ndim), mode))
 def uniform(X, *, radius=1, mode="reflect"):
     """Replace each entry by the mean of the box around it.
 
@@ -157,6 +159,12 @@ def uniform_exact(X, *, radius=1, mode="reflect"):
     return _leave_one_out(X, smooth, kernels, check_mode(mode))
 
 
+def _gaussian_reach(ndim, *, sigma, truncate, mode):
+    sigmas = _check_sigma(sigma, truncate, ndim)
+    return reach_within(tuple(int(truncate * s + 0.5) for s in sigmas), mode)
+
+
+@reaches(_gaussian_reach)
 def gaussian(X, *, sigma=1.0, truncate=4.0, mode="reflect"):
     """Replace each entry by the Gaussian-weighted mean of those around it.
 

@@ -6,8 +6,9 @@ import numpy as np
 from scipy import ndimage
 
 from .._arrays import along
-from ._borders import border_index, check_mode, check_radius
+from ._borders import border_index, check_mode, check_radius, reach_within
 from .exact import exact_form_of
+from .locality import reaches
 
 __all__ = ["median"]
 
@@ -23,6 +24,7 @@ def _ball(radii: tuple[int, ...]) -> np.ndarray:
     return distance <= 1 + 1e-12
 
 
+@reaches(lambda ndim, *, radius, mode: reach_within(check_radius(radius, ndim), mode))
 def median(X, *, radius=1, mode="nearest"):
     """Replace each entry by the median of the ball around it.
 

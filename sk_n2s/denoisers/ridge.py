@@ -13,6 +13,7 @@ from threadpoolctl import ThreadpoolController
 
 from .._arrays import per_axis
 from ._scale import noise_relative
+from .locality import reaches
 
 __all__ = ["nl_ridge"]
 
@@ -33,6 +34,14 @@ _TILE = 64
 _LEAF = 12
 
 
+def _reach(ndim, *, patch_size, window, n_refinements, **_):
+    kind = min(ndim, 3)
+    sides = _PATCH_SIZE[kind] if patch_size is None else patch_size
+    side = max(per_axis(sides, 2, name="patch_size"))
+    return (1 + n_refinements) * ((_WINDOW[kind] if window is None else window) // 2 + side)
+
+
+@reaches(_reach, exactly=False)  # which patches are references depends on the place
 def nl_ridge(
     X,
     *,

@@ -7,13 +7,18 @@ from skimage.restoration import denoise_tv_bregman
 
 from .._arrays import per_axis, split_axes
 from ._scale import binary_unit, noise_relative
+from .locality import reaches
 
 __all__ = ["tv", "tv_bregman"]
 
 #: How far an image is mirrored: beyond that, scikit-image holds the noisy values.
 _MARGIN = 8
 
+#: From this distance, the solution hardly depends on the data.
+_HARDLY = 32
 
+
+@reaches(lambda ndim, *, num_iter, **_: num_iter + 1, estimates="weight")
 def tv(X, *, weight=None, num_iter=30, channel_axis=None):
     """Total-variation denoising by the fast gradient projection method.
 
@@ -109,6 +114,7 @@ def _minimise(X, weight, num_iter):
     return primal(last)
 
 
+@reaches(_HARDLY, exactly=False)
 def tv_bregman(X, *, weight=None, num_iter=50, isotropic=True, channel_axis=None):
     """Total-variation denoising of signals and images by the split Bregman iteration.
 

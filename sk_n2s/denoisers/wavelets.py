@@ -9,10 +9,16 @@ from skimage.restoration import denoise_wavelet
 
 from .._arrays import per_axis, split_axes
 from ._scale import binary_unit, noise_relative
+from .locality import reaches
 
 __all__ = ["wavelet"]
 
 
+#: From this distance, coefficients hardly depend on the data, but for their thresholds.
+_HARDLY = 32
+
+
+@reaches(_HARDLY, exactly=False)
 def wavelet(
     X,
     *,
