@@ -16,6 +16,7 @@ from .partitions import (
     Partition,
     RandomPartition,
 )
+from .racing import SelfSupervisedHalvingSearchCV
 from .search import SelfSupervisedSearchCV
 from .splitters import WholeArray
 from .stabilization import GeneralizedAnscombe
@@ -34,6 +35,7 @@ __all__ = [
     "PairPartition",
     "Partition",
     "RandomPartition",
+    "SelfSupervisedHalvingSearchCV",
     "SelfSupervisedSearchCV",
     "SelfSupervisedStacker",
     "WholeArray",

@@ -14,7 +14,7 @@ from sklearn.exceptions import FitFailedWarning
 
 from .views import View
 
-__all__ = ["Answer", "answer", "best_index", "failed", "tabulate", "warn_of_failures"]
+__all__ = ["Answer", "answer", "best_index", "failed", "losses_of", "tabulate", "warn_of_failures"]
 
 
 class Answer(NamedTuple):
@@ -68,7 +68,9 @@ def answer(candidate: int, estimator, loss, error_score, view: View) -> Answer:
         if view.noise_variance is None:
             prediction, penalty = estimator.predict_view(view), None
         else:
-            prediction, penalty = estimator.output_and_penalty(view.input, view.noise_variance)
+            output, penalty = estimator.output_and_penalty(view.input, view.noise_variance)
+            prediction = output[view.where]
+            penalty = np.broadcast_to(penalty, output.shape)[view.where]
         middle = time.perf_counter()
         entries = np.asarray(loss(view.target, prediction))
         if entries.shape != view.target.shape:
@@ -114,7 +116,29 @@ def _described(error: Exception) -> tuple[str, str]:
     return f"{type(error).__name__}: {error}", "".join(traceback.format_exception(error))
 
 
-def tabulate(candidates: list[dict], answers: list[list[Answer]], error_score) -> dict:
+def losses_of(answers: list[Answer]) -> dict[int, tuple[float, int]]:
+    """Return the losses of a candidate, of all views together.
+
+    Parameters
+    ----------
+    answers : list of Answer
+        What the candidate makes of the views.
+
+    Returns
+    -------
+    dict
+        For each scored set, the sum of the losses of its entries and their number.
+    """
+    return {split: loss for a in answers for split, loss in a.losses.items()}
+
+
+def tabulate(
+    candidates: list[dict],
+    answers: list[list[Answer]],
+    error_score,
+    n_columns: int | None = None,
+    more: dict[str, list] | None = None,
+) -> dict:
     """Return the table of results, as `GridSearchCV` makes it.
 
     Parameters
@@ -125,6 +149,10 @@ def tabulate(candidates: list[dict], answers: list[list[Answer]], error_score) -
         The answers of each candidate.
     error_score : "raise" or float
         The score of a candidate that failed.
+    n_columns : int, default=None
+        How many columns the scored sets are gathered in; None gives each its own.
+    more : dict of list, default=None
+        Columns to begin with.
 
     Returns
     -------
@@ -132,14 +160,16 @@ def tabulate(candidates: list[dict], answers: list[list[Answer]], error_score) -
         The columns, in scikit-learn's order and with its names.
     """
     out_of_race = np.array([any(a.failure for a in per) for per in answers])
-    merged: list[dict] = [{k: v for a in per for k, v in a.losses.items()} for per in answers]
-    n_splits = max((max(m) + 1 for m in merged if m), default=1)
-    score = np.full((len(candidates), n_splits), np.nan)
-    weight = np.zeros_like(score)
+    merged = [losses_of(per) for per in answers]
+    n_splits = n_columns or max((max(m) + 1 for m in merged if m), default=1)
+    weight = np.zeros((len(candidates), n_splits))
+    sums = np.zeros_like(weight)
     for i, losses in enumerate(merged):
         for split, (total, count) in losses.items():
-            if count:
-                score[i, split], weight[i, split] = -total / count, count
+            sums[i, split % n_splits] -= total
+            weight[i, split % n_splits] += count
+    score = np.full_like(weight, np.nan)
+    np.divide(sums, weight, out=score, where=weight > 0)
     empty = ~out_of_race & (weight.sum(axis=1) == 0)
     filler = np.nan if error_score == "raise" else error_score
     score[out_of_race] = filler
@@ -153,7 +183,7 @@ def tabulate(candidates: list[dict], answers: list[list[Answer]], error_score) -
     rank = np.full(len(candidates), np.count_nonzero(~out) + 1, dtype=np.int32)
     rank[~out] = rankdata(-mean[~out], method="min")
 
-    results: dict[str, Any] = {}
+    results: dict[str, Any] = {name: np.array(column) for name, column in (more or {}).items()}
     for name in ("fit_time", "score_time"):
         times = [np.array([getattr(a, name) for a in per]) for per in answers]
         results[f"mean_{name}"] = np.array([t.mean() for t in times])

@@ -67,6 +67,10 @@ class Grouping:
         self._arrays: list[tuple[Any, np.ndarray]] = []
         self._levels: list[tuple[np.ndarray, tuple, float]] = []
 
+    def clear(self) -> None:
+        """Forget the candidates; what was learnt from the data stays."""
+        self.groups = []
+
     def add(self, number: int, estimator, params: dict) -> None:
         """Add a candidate.
 

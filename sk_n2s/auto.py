@@ -195,7 +195,7 @@ class AutoDenoiser(TransformerMixin, BaseEstimator):
         channel, batch, _ = split_axes(array.ndim, self.channel_axis, self.batch_axis)
         part = middle(array.shape, _RACE, channel, batch)
         noise, stabilizer = self._look_at_noise(array)
-        members, level = self._members(array, noise, stabilizer)
+        members, level = self._members(array, noise, stabilizer, self.effort)
         raced = self._stabilised(array, stabilizer)[part]
         stacker = SelfSupervisedStacker(
             [(name, self._wrapped(g, part)) for name, g in members.items()],
@@ -216,6 +216,7 @@ class AutoDenoiser(TransformerMixin, BaseEstimator):
         mean_level = float(np.mean(level))
         self.noise_variance_ = noise
         self.stabilizer_ = stabilizer
+        self._effort = self.effort
         self.weights_ = weights
         self.scores_ = {name: -s - mean_level for name, s in stacker.scores_.items()}
         self.error_estimate_: ErrorEstimate = estimate
@@ -248,7 +249,7 @@ class AutoDenoiser(TransformerMixin, BaseEstimator):
         known, denoised = self.__dict__.get("_known", (None, None))
         if known is not None and known == digest(X):
             return denoised.copy()
-        members, _ = self._members(X, self.noise_variance_, self.stabilizer_)
+        members, _ = self._members(X, self.noise_variance_, self.stabilizer_, self._effort)
         return self._average(X, self.stabilizer_, members, self.weights_)
 
     def predict(self, X):
@@ -290,13 +291,21 @@ class AutoDenoiser(TransformerMixin, BaseEstimator):
             return noise, None
         if not noise.gain > 0:
             return float(np.nanmean(noise.variance(X))), None
-        return noise, GeneralizedAnscombe(noise.gain, noise.offset, noise.read_noise).fit(X)
+        return noise, GeneralizedAnscombe(noise.gain, *noise.offset_and_read_noise(X)).fit(X)
 
-    def _members(self, X, noise, stabilizer):
+    def _members(self, X, noise, stabilizer, effort):
         """Return the denoisers that race, and the variance of the noise that they see."""
         _, batch, axes = split_axes(X.ndim, self.channel_axis, self.batch_axis)
         shown = self._stabilised(X, stabilizer)
-        level = noise
+        level = check_noise_variance(noise, X)
+        if isinstance(level, np.ndarray):
+            level = np.broadcast_to(level, X.shape)
+            if batch is not None and np.ptp(level) > 0:
+                raise ValueError(
+                    f"noise_variance of shape {np.shape(noise)} is not the same everywhere, and "
+                    f"items along batch_axis={self.batch_axis} are denoised alike: denoise them "
+                    "one by one, or give one number."
+                )
         if stabilizer is not None:
             level = 1.0
             if batch is None:
@@ -305,10 +314,9 @@ class AutoDenoiser(TransformerMixin, BaseEstimator):
                 signal = stabilizer.inverse_transform(look.fit(shown).transform(shown))
                 level = stabilizer.variance(signal)
         mean = float(np.sqrt(np.mean(level)))
-        heeds = np.ndim(level) == X.ndim and batch is None
-        deviation = np.sqrt(np.broadcast_to(level, X.shape)) if heeds else mean
+        deviation = np.sqrt(level) if np.ndim(level) and batch is None else mean
         channels = self.channel_axis is not None
-        return _candidates(self.effort, mean, deviation, len(axes), channels), level
+        return _candidates(effort, mean, deviation, len(axes), channels), level
 
     def _stabilised(self, X, stabilizer):
         return X if stabilizer is None else stabilizer.transform(X)

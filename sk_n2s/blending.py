@@ -11,11 +11,14 @@ from .denoisers.linear import gaussian_exact
 from .losses import squared_error
 from .noise import variance_at
 
-__all__ = ["Blend", "blend"]
+__all__ = ["BLEND_REACH", "Blend", "blend"]
 
 #: Width, in entries, of the average behind the weights. A narrow one would let the noise of
 #: an entry's close neighbours, and with it the prediction's own error, decide the weight.
 _SIGMA = 6.0
+
+#: How far that average looks.
+BLEND_REACH = int(4 * _SIGMA + 0.5)
 
 
 class Blend(NamedTuple):

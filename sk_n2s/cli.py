@@ -74,6 +74,8 @@ def _read(path: Path) -> _Picture:
     except Exception as error:  # the readers of image formats raise almost anything
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise _Refusal(f"{path}: cannot be read as an array ({reason[0]})") from None
+    if not isinstance(array, np.ndarray):
+        raise _Refusal(f"{path}: holds several arrays, save the one that is meant as .npy")
     if path.suffix.lower() in _IMAGES and array.ndim == 3 and array.shape[-1] in (2, 4):
         raise _Refusal(f"{path}: has an alpha channel, which is no measurement; remove it")
     return _Picture(array, array.dtype)
@@ -293,7 +295,10 @@ def _denoise(args: argparse.Namespace) -> None:
 
 
 def _positive(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = np.nan
     if not 0 < value < np.inf:
         raise argparse.ArgumentTypeError(f"{text} is not a positive number")
     return value

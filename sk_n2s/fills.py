@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import product
-from math import ceil
+from math import ceil, inf
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,11 @@ __all__ = ["Fill", "MeanFill", "MedianFill", "RandomFill", "ZeroFill", "check_fi
 
 class Fill(ABC):
     """Base class of the fills."""
+
+    @property
+    def reach(self) -> float:
+        """How far from a hidden entry a fill looks, where those next to it are visible."""
+        return inf
 
     @abstractmethod
     def values(self, X: np.ndarray, visible: np.ndarray, where, axes: tuple[int, ...]):
@@ -189,6 +194,10 @@ class _NeighbourFill(Fill):
     kernel: Any = "cross"
     border: str = "visible"
 
+    @property
+    def reach(self):  # noqa: D102
+        return 1 if isinstance(self.kernel, str) else max(np.shape(self.kernel), default=0) // 2
+
     def check(self, ndim):  # noqa: D102
         self._checked_kernel(ndim)
 
@@ -323,6 +332,10 @@ class RandomFill(_NeighbourFill):
 @dataclass(frozen=True)
 class ZeroFill(Fill):
     """Zero, whatever the neighbours are."""
+
+    @property
+    def reach(self):  # noqa: D102
+        return 0
 
     def values(self, X, visible, where, axes):  # noqa: D102
         return np.zeros_like(X[where])

@@ -39,6 +39,16 @@ _PURE = 0.15
 #: signal, but only a little: less than this share of the mean variance.
 _MATTERS = 0.15
 
+#: In a block there must be this share of the differences that are in the best one.
+_ENOUGH_MEASURED = 0.25
+
+#: With less than this share of all of them, there are too few along all axes together, and
+#: along single axes.
+_FEW, _FEWEST = 0.1, 0.005
+
+#: A larger share of negative data than this is not of read noise about a signal of 0.
+_FEW_BELOW = 0.01
+
 #: How often the line of the noise curve is fitted.
 _ITERATIONS = 8
 
@@ -58,17 +68,23 @@ class _Blocks(NamedTuple):
 
 
 def _items(X, channel_axis, batch_axis):
-    """Yield the arrays along whose axes entries are neighbours, with no gaps and thin axes."""
+    """Yield the arrays along whose axes entries are neighbours, and where they were measured.
+
+    Gaps are filled, and thin axes are left out; where nothing is missing, the second is None.
+    """
     channel, batch, axes = split_axes(X.ndim, channel_axis, batch_axis)
     missing = np.isnan(X)
     if missing.any():
         X = MeanFill()(X, missing, axes)
     lone = [a for a in (batch, channel) if a is not None]
-    moved = np.moveaxis(X, lone, range(len(lone)))
-    for item in moved.reshape(-1, *moved.shape[len(lone) :]):
-        item = np.squeeze(item)
-        if item.ndim:
-            yield item.astype(np.float64, copy=False)  # squares of float32 may not fit in one
+
+    def separate(values):
+        moved = np.moveaxis(values, lone, range(len(lone)))
+        return map(np.squeeze, moved.reshape(-1, *moved.shape[len(lone) :]))
+
+    for item, gaps in zip(separate(X), separate(missing), strict=True):
+        if item.ndim:  # as float64, since squares of float32 may not fit in one
+            yield item.astype(np.float64, copy=False), ~gaps if gaps.any() else None
 
 
 def _finest(X) -> np.ndarray:
@@ -88,12 +104,37 @@ def _block_means(values, side) -> np.ndarray:
     return values.ravel()
 
 
-def _blocks(X) -> _Blocks:
-    """Measure the blocks of an array, without those where a sensor has saturated."""
+def _squares(X, measured) -> tuple[np.ndarray, np.ndarray]:
+    """Return the squares of second differences of noise, and which are of measured entries."""
+    if measured is None:
+        return np.square(_finest(X)), np.ones(X.shape)
+    known = ndimage.binary_erosion(measured, np.ones((3,) * X.ndim), border_value=1)
+    if known.mean() >= _FEW:
+        return np.square(_finest(X)) * known, known.astype(np.float64)
+    # Few boxes are complete, but there may be lines of three: differences along single axes.
+    total, count = np.zeros(X.shape), np.zeros(X.shape)
+    for axis in range(X.ndim):
+        line = np.ones([3 if a == axis else 1 for a in range(X.ndim)])
+        known = ndimage.binary_erosion(measured, line)
+        total += known * ndimage.correlate1d(X, [1, -2, 1], axis=axis) ** 2 / 6
+        count += known
+    return total / X.ndim, count / X.ndim
+
+
+def _blocks(X, measured=None) -> _Blocks:
+    """Measure the blocks of an array, without those where a sensor has saturated.
+
+    What was filled in has less noise: differences with it do not count.
+    """
+    squares, known = _squares(X, measured)
+    if known.mean() < _FEWEST:  # take what was measured as one signal, in its order
+        X = X[measured]
+        squares, known = _squares(X, None)
     side = max(2, round(_BLOCK ** (1 / X.ndim)))
     slope = ndimage.gaussian_gradient_magnitude(X, _SMOOTHING)
-    finest = _finest(X)
-    power = _block_means(np.square(finest, dtype=np.float64), side)
+    share = _block_means(known, side)
+    power = _block_means(squares, side)
+    power /= np.where(share == 0, 1, share)
     blocks = _Blocks(
         power,
         _block_means(np.square(slope, dtype=np.float64), side),
@@ -102,6 +143,7 @@ def _blocks(X) -> _Blocks:
     ends = ((X == X.min()) | (X == X.max())).astype(np.float64)
     # Up to rounding, no noise at all: a constant area tells nothing of it elsewhere.
     rounding = (8 * np.finfo(X.dtype).eps * float(np.abs(X).max())) ** 2
+    power[share < _ENOUGH_MEASURED * share.max()] = 0  # and so is not kept
     kept = (_block_means(ends, side) <= 0.1) & (power > rounding)
     if not kept.any():
         kept = power > rounding
@@ -109,7 +151,7 @@ def _blocks(X) -> _Blocks:
 
 
 def _all_blocks(X, channel_axis, batch_axis) -> _Blocks:
-    found = [_blocks(item) for item in _items(X, channel_axis, batch_axis)]
+    found = [_blocks(*item) for item in _items(X, channel_axis, batch_axis)]
     if not found:
         return _Blocks(*(np.empty(0) for _ in range(3)))
     return _Blocks(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
@@ -203,15 +245,26 @@ class NoiseCurve(NamedTuple):
     gain_error: float = 0.0
     is_signal_dependent: bool = True
 
-    @property
-    def offset(self) -> float:
-        """An offset of the data that explains the intercept, as far as read noise cannot."""
-        return -self.intercept / self.gain if self.gain > 0 > self.intercept else 0.0
+    def offset_and_read_noise(self, X) -> tuple[float, float]:
+        """Return an offset of the data and a read noise that together explain the intercept.
 
-    @property
-    def read_noise(self) -> float:
-        """A standard deviation of read noise that explains the intercept."""
-        return float(np.sqrt(max(self.intercept, 0.0)))
+        The data do not tell them apart: it is the read noise, unless the intercept is
+        negative, or the data are partly so, which counts with an offset of 0 are not.
+
+        Parameters
+        ----------
+        X : ndarray
+            The noisy data.
+
+        Returns
+        -------
+        offset, read_noise : float
+            In the unit of the data.
+        """
+        below = np.count_nonzero(X < 0) > _FEW_BELOW * X.size
+        if self.gain > 0 and (self.intercept < 0 or below):
+            return -self.intercept / self.gain, 0.0
+        return 0.0, float(np.sqrt(max(self.intercept, 0.0)))
 
     def variance(self, signal) -> np.ndarray:
         """Return the variance of the noise where the signal is known.
@@ -397,8 +450,8 @@ def estimate_noise_correlation(
         )
     n_axes, count = len(axes), 0
     total = np.zeros((2 * max_lag + 1,) * n_axes)
-    for item in _items(X, channel_axis, batch_axis):
-        products, n = _quiet_products(item.astype(np.float64), max_lag, width)
+    for item, measured in _items(X, channel_axis, batch_axis):
+        products, n = _quiet_products(item, measured, max_lag, width)
         total, count = total + products, count + n
     centre = (max_lag,) * n_axes
     if not count or not total[centre] > 0:
@@ -412,26 +465,32 @@ def estimate_noise_correlation(
     return NoiseCorrelation(corrected, float(1 / np.sqrt(count)), axes)
 
 
-def _quiet_products(X, max_lag, width):
+def _quiet_products(X, measured, max_lag, width):
     """Return the sums of products of an array's noise with itself at each lag."""
     noise = X - ndimage.uniform_filter(X, width, mode="reflect")
+    known = np.ones(X.shape) if measured is None else measured.astype(np.float64)
+    noise *= known  # what was filled in has no noise
     slope = ndimage.gaussian_gradient_magnitude(X, 2 * _SMOOTHING)
     side = max(2, round(_BLOCK ** (1 / X.ndim)))
     inner = tuple(slice(max_lag, max_lag + (n - 2 * max_lag) // side * side) for n in X.shape)
     power, slope = (_block_means(np.square(v[inner]), side) for v in (noise, slope))
+    share = _block_means(known[inner], side)
+    full = np.flatnonzero(share >= min(_ENOUGH_MEASURED, share.max()))
     chosen = np.zeros(len(power), dtype=bool)
-    chosen[_quiet(power, slope)] = True
+    chosen[full[_quiet(power[full] / share[full], slope[full])]] = True
     quiet = chosen.reshape([(s.stop - s.start) // side for s in inner])
     for axis in range(X.ndim):
         quiet = quiet.repeat(side, axis=axis)
-    here = noise[inner][quiet]
+    here, seen = noise[inner][quiet], known[inner][quiet]
+    n = max(1.0, float(seen.sum()))
     lags = range(-max_lag, max_lag + 1)
     shape = (len(lags),) * X.ndim
     products = np.empty(shape)
     for index, lag in zip(np.ndindex(shape), product(lags, repeat=X.ndim), strict=True):
         there = tuple(slice(s.start + d, s.stop + d) for s, d in zip(inner, lag, strict=True))
-        products[index] = np.dot(here, noise[there][quiet])
-    return products, len(here)
+        pairs = max(1.0, float(np.dot(seen, known[there][quiet])))
+        products[index] = np.dot(here, noise[there][quiet]) * (n / pairs)
+    return products, n
 
 
 def variance_at(noise_variance, signal):

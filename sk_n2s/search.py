@@ -27,6 +27,7 @@ from .levels import check_noise_variance, middle
 from .losses import check_scoring, scores_output, squared_error
 from .noise import estimate_noise, variance_at
 from .risk import LEVEL_ERROR, ErrorEstimate, output_and_penalty, summarise
+from .views import View
 
 __all__ = ["BaseSelfSupervisedSearch", "SelfSupervisedSearchCV"]
 
@@ -107,8 +108,13 @@ class BaseSelfSupervisedSearch(  # type: ignore[call-arg]
         self.error_score = error_score
 
     @abstractmethod
-    def _run_search(self, evaluate: Callable[[list[dict]], dict]) -> None:
-        """Call `evaluate` with lists of candidates; it returns the results so far."""
+    def _run_search(self, evaluate: Callable) -> None:
+        """Call `evaluate` with lists of candidates.
+
+        It returns the results so far, and the answers of these candidates. Optionally it
+        takes what makes the views (see `_all_views`), the rows whose answers are continued,
+        the number of columns for the splits, and further columns.
+        """
 
     def fit(self, X, y=None):
         """Evaluate the candidates on the noisy data, and fit the best.
@@ -139,19 +145,26 @@ class BaseSelfSupervisedSearch(  # type: ignore[call-arg]
         answers: list[list[Answer]] = []
         candidates: list[dict] = []
         results: dict = {}
+        grouping = Grouping(X, scores_output(self.scoring))
 
-        def evaluate(new: list[dict]) -> dict:
+        def evaluate(
+            new: list[dict], plan=None, earlier=None, n_columns=None, more_results=None
+        ) -> tuple[dict, list[list[Answer]]]:
             if not new:
                 raise ValueError("The grid is empty: there is no candidate to evaluate.")
-            answers.extend(self._evaluate(X, new, loss))
+            found = self._evaluate(grouping, new, loss, plan or self._all_views)
+            if earlier is not None:
+                found = [answers[row] + more for row, more in zip(earlier, found, strict=True)]
+            answers.extend(found)
             candidates.extend(new)
+            table = tabulate(candidates, answers, self.error_score, n_columns, more_results)
             results.clear()
-            results.update(tabulate(candidates, answers, self.error_score))
-            return results
+            results.update(table)
+            return results, found
 
         self._run_search(evaluate)
         warn_of_failures(candidates, answers, self.error_score)
-        index = self.refit(results) if callable(self.refit) else best_index(results)
+        index = self.refit(results) if callable(self.refit) else self._best_index(results)
         if not isinstance(index, Integral) or int(index) not in range(len(candidates)):
             raise ValueError(
                 f"refit={self.refit!r} returned {index!r}, which is not the index of one of the "
@@ -186,7 +199,7 @@ class BaseSelfSupervisedSearch(  # type: ignore[call-arg]
 
     def _warn_if_useless(self, loss) -> None:
         """Say so if the noisy data are nearer to the truth than the best candidate."""
-        if loss is not squared_error or self.best_index_ != best_index(self.cv_results_):
+        if loss is not squared_error or self.best_index_ != self._best_index(self.cv_results_):
             return
         wrapper = _last_step(self.estimator)
         if wrapper is not self.estimator:
@@ -265,10 +278,13 @@ class BaseSelfSupervisedSearch(  # type: ignore[call-arg]
             "JInvariantWrapper."
         )
 
-    def _evaluate(self, X, candidates: list[dict], loss) -> list[list[Answer]]:
-        """Return the answers of each candidate to its views."""
+    def _best_index(self, results: dict) -> int:
+        return best_index(results)
+
+    def _evaluate(self, grouping, candidates: list[dict], loss, plan) -> list[list[Answer]]:
+        """Return the answers of each candidate to its views, which `plan` makes."""
         answers: list[list[Answer]] = [[] for _ in candidates]
-        grouping = Grouping(X, scores_output(self.scoring))
+        grouping.clear()
         for i, params in enumerate(candidates):
             estimator = clone(self.estimator).set_params(**clone(params, safe=False))
             try:
@@ -285,26 +301,31 @@ class BaseSelfSupervisedSearch(  # type: ignore[call-arg]
             n_jobs=self.n_jobs, verbose=self.verbose, pre_dispatch=self.pre_dispatch
         )
         unseen: list[Answer] = []
-        for found in (*parallel(self._calls(grouping.groups, loss, unseen)), *unseen):
+        calls = self._calls(grouping.groups, loss, plan(grouping.groups), unseen)
+        for found in (*parallel(calls), *unseen):
             answers[found.candidate].append(found)
         return answers
 
-    def _calls(self, groups: list[Group], loss, unseen: list[Answer]) -> Iterator:
-        """Yield the tasks of joblib; a view is made once, when its first task is due.
-
-        Where making it fails, so have all who were to see it, and `unseen` says so.
-        """
+    def _all_views(self, groups: list[Group]) -> Callable[[Group], Iterator[View]]:
+        """Return what makes the views of a group."""
         n_splits = self.n_splits
         if n_splits == "auto":
             # An exact form answers for all sets at once, and scores them at no cost.
             n_splits = None if all(g.plan.is_single for g in groups) else _AUTO_SPLITS
+        return lambda group: group.plan.views(group.X, n_splits)
+
+    def _calls(self, groups: list[Group], loss, make, unseen: list[Answer]) -> Iterator:
+        """Yield the tasks of joblib; a view is made once, when its first task is due.
+
+        Where making it fails, so have all who were to see it, and `unseen` says so.
+        """
         for group in groups:
             # Any backend can then carry lambdas, and functions defined in a notebook.
             asks = [
                 wrap_non_picklable_objects(partial(answer, i, estimator, loss, self.error_score))
                 for i, estimator in group.members
             ]
-            views = group.plan.views(group.X, n_splits)
+            views = make(group)
             while True:
                 try:
                     view = next(views, None)

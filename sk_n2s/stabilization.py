@@ -103,7 +103,7 @@ class GeneralizedAnscombe(OneToOneFeatureMixin, TransformerMixin, BaseEstimator)
         gain, offset, read_noise = self.gain, self.offset, self.read_noise
         if gain is None:
             curve = estimate_noise_curve(X)
-            offset, read_noise = curve.offset, curve.read_noise
+            offset, read_noise = curve.offset_and_read_noise(X)
             gain = curve.gain
             if not curve.is_signal_dependent:
                 variance = float(curve.variance(np.nanmean(X)))

@@ -13,7 +13,7 @@ from ._arrays import as_float_array, unmasked
 from .levels import check_noise_variance
 from .losses import squared_error
 from .noise import variance_at
-from .risk import ErrorEstimate, output_and_penalty, summarise
+from .risk import LEVEL_ERROR, ErrorEstimate, output_and_penalty, summarise
 
 __all__ = ["SelfSupervisedStacker", "simplex_weights"]
 
@@ -179,7 +179,7 @@ class SelfSupervisedStacker(MetaEstimatorMixin, TransformerMixin, BaseEstimator)
         names, members = self._members()
         array = as_float_array(X)
         needs = any(getattr(m, "output", "invariant") != "invariant" for m in members)
-        variance = check_noise_variance(self.noise_variance, array) if needs else 0.0
+        variance = self._noise_variance(array, members) if needs else 0.0
         parallel = Parallel(n_jobs=self.n_jobs)
         found = parallel(
             delayed(_fit_member)(clone(m), unmasked(X), array, variance) for m in members
@@ -203,17 +203,27 @@ class SelfSupervisedStacker(MetaEstimatorMixin, TransformerMixin, BaseEstimator)
         if needs:
             self.noise_variance_ = variance
         else:  # the weights needed none, the error does
-            level = variance_at(check_noise_variance(self.noise_variance, array), array)
+            level = variance_at(self._noise_variance(array, members), array)
         self.estimators_ = [member for member, _, _ in found]
         self.weights_ = dict(zip(names, weights.tolist(), strict=True))
         self.scores_ = dict(zip(names, (-np.diag(products) - penalties).tolist(), strict=True))
-        self.error_estimate_: ErrorEstimate = summarise(losses, level, output)
+        doubt = LEVEL_ERROR * float(np.nanmean(level)) if self.noise_variance is None else 0.0
+        self.error_estimate_: ErrorEstimate = summarise(losses, level, output, doubt)
         self._score = -float(np.nanmean(losses))
         self._digest = digest(array)
         self.n_axes_ = array.ndim
         if array.ndim == 2:
             self.n_features_in_ = array.shape[1]
         return output, penalty
+
+    def _noise_variance(self, X, members):
+        """Return the variance of the noise, for the axes that the members agree on."""
+        axes = [
+            {getattr(m, name, None) for m in members} for name in ("channel_axis", "batch_axis")
+        ]
+        return check_noise_variance(
+            self.noise_variance, X, *(one.pop() if len(one) == 1 else None for one in axes)
+        )
 
     def _members(self):
         try:
@@ -292,7 +302,7 @@ class SelfSupervisedStacker(MetaEstimatorMixin, TransformerMixin, BaseEstimator)
             return -float(np.nanmean(squared_error(y, self.transform(X)), dtype=np.float64))
         if digest(X) == self._digest:
             return self._score
-        variance = check_noise_variance(self.noise_variance, X)
+        variance = self._noise_variance(X, self.estimators_)
         output, penalty = np.zeros_like(X), np.zeros(())
         for member, weight in zip(self.estimators_, self.weights_.values(), strict=True):
             if weight:

@@ -14,8 +14,9 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from ._arrays import as_float_array, has_nan, split_axes
 from ._calling import apply_denoiser, name_of
 from ._parameters import DenoiserParameters
-from .blending import blend
-from .denoisers import get_exact_form
+from .blending import BLEND_REACH, blend
+from .denoisers import get_exact_form, reach_of
+from .denoisers.locality import Reach
 from .fills import Fill, check_fill
 from .levels import check_noise_variance
 from .losses import squared_error
@@ -256,6 +257,27 @@ class JInvariantWrapper(TransformerMixin, DenoiserParameters):
         if np.isnan(result).any():
             raise ValueError(f"partition={self.partition!r} does not score every entry of X.")
         return result
+
+    def reach(self, ndim: int) -> Reach | None:
+        """Return how far from an entry its output depends on the data.
+
+        Parameters
+        ----------
+        ndim : int
+            The number of axes of the data.
+
+        Returns
+        -------
+        Reach or None
+            The distance along each axis but those of channels and items, for data without
+            missing entries; None if the denoiser does not say how far it looks.
+        """
+        axes = self._axes(ndim)[2]
+        reach = reach_of(self.denoiser, self.denoiser_params, len(axes))
+        if reach is None:
+            return None
+        around = check_fill(self.fill).reach + (BLEND_REACH if self.output == "blend" else 0)
+        return Reach(tuple(d + around for d in reach.distance), reach.exactly)
 
     # scikit-learn's interface --------------------------------------------------------
 

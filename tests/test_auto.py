@@ -124,3 +124,37 @@ def test_bad_input(fitted, noisy):
         AutoDenoiser(noise_variance=-1).fit(noisy)
     with pytest.raises(ValueError, match="fitted to data with 2"):
         fitted.transform(noisy[0])
+
+
+def test_counts_with_an_offset_below_zero():
+    y, x = np.mgrid[:96, :96]
+    clean = 10 + 10.0 * ((y - 48) ** 2 + (x - 48) ** 2 < 900)
+    counts = np.random.default_rng(0).poisson(clean).astype(float)
+    expected = AutoDenoiser("fast").fit_transform(counts)
+    assert np.mean((expected - clean) ** 2) < 1
+    for offset in (15, 50, 1000):
+        shifted = AutoDenoiser("fast").fit_transform(counts - offset) + offset
+        assert np.mean((shifted - clean) ** 2) < 1.2 * np.mean((expected - clean) ** 2)
+
+
+def test_a_variance_that_broadcasts_is_that_of_every_entry(clean):
+    deviation = np.linspace(0.02, 0.2, clean.shape[1])
+    noisy = clean + deviation * np.random.default_rng(0).normal(size=clean.shape)
+    full = np.broadcast_to(deviation**2, clean.shape)
+    expected = AutoDenoiser("fast", noise_variance=full).fit_transform(noisy)
+    for given in (deviation**2, deviation[np.newaxis] ** 2):
+        auto = AutoDenoiser("fast", noise_variance=given)
+        np.testing.assert_array_equal(auto.fit_transform(noisy), expected)
+    auto.fit(np.tile(noisy, (3, 1)))  # of which a part is raced on
+    with pytest.raises(ValueError, match="does not broadcast"):
+        auto.transform(noisy[:, :40])
+    stack = np.stack([noisy, noisy])
+    each = np.array([1.0, 4.0])[:, np.newaxis, np.newaxis]
+    with pytest.raises(ValueError, match="one by one"):
+        AutoDenoiser("fast", noise_variance=each, batch_axis=0).fit(stack)
+
+
+def test_what_is_set_after_the_fit_does_not_change_it(noisy):
+    auto = AutoDenoiser("fast").fit(noisy)
+    expected = auto.transform(noisy + 0.5)
+    np.testing.assert_array_equal(auto.set_params(effort="best").transform(noisy + 0.5), expected)

@@ -84,7 +84,7 @@ def test_the_curve_of_counts_with_read_noise(gain, scale, rng):
     curve = estimate_noise_curve(noisy)
     assert curve.is_signal_dependent
     assert curve.gain == pytest.approx(gain * scale, rel=0.1)
-    assert curve.read_noise == pytest.approx(3 * gain * scale, rel=0.25)
+    assert curve.offset_and_read_noise(noisy)[1] == pytest.approx(3 * gain * scale, rel=0.25)
     truth = scale**2 * (gain * signal + 9 * gain**2)
     error = variance_at(curve, scale * signal) / truth - 1
     assert np.abs(error).mean() < 0.06
@@ -108,7 +108,10 @@ def test_white_noise_has_no_curve(rng):
 def test_the_variance_of_a_curve_is_not_negative():
     curve = NoiseCurve(2.0, -10.0)
     np.testing.assert_array_equal(curve.variance([0, 5, 10]), [0, 0, 10])
-    assert (curve.offset, curve.read_noise) == (5, 0)
+    assert curve.offset_and_read_noise(np.ones(9)) == (5, 0)
+    curve = NoiseCurve(2.0, 16.0)
+    assert curve.offset_and_read_noise(np.ones(9)) == (0, 4)
+    assert curve.offset_and_read_noise(-np.ones(9)) == (-8, 0)
 
 
 @pytest.mark.parametrize(
@@ -142,3 +145,19 @@ def test_the_correlation_is_that_within_items_and_channels(rng):
         estimate_noise_correlation(X[0, :8, :8, 0])
     with pytest.raises(ValueError, match="constant"):
         estimate_noise_correlation(np.ones((64, 64)))
+
+
+@pytest.mark.parametrize(("share", "tolerance"), [(0.1, 0.1), (0.4, 0.1), (0.7, 0.2)])
+def test_what_is_missing_has_no_less_noise(share, tolerance, rng):
+    y, x = np.mgrid[:256, :256] / 64
+    X = np.sin(3 * x) + (np.sin(2 * y) > 0) + rng.normal(scale=0.2, size=x.shape)
+    X[rng.random(X.shape) < share] = np.nan
+    X[:80] = np.nan
+    assert estimate_noise(X) == pytest.approx(0.2, rel=tolerance)
+    ramp = np.arange(64) * np.ones((128, 1)) + rng.normal(size=(128, 64))
+    ramp[32:64] = np.nan
+    ramp[rng.random(ramp.shape) < share] = np.nan
+    assert estimate_noise(ramp) == pytest.approx(1, rel=tolerance)
+    assert not estimate_noise_curve(ramp).is_signal_dependent
+    if share < 0.5:  # of fewer, no pairs of neighbours are left
+        assert estimate_noise_correlation(ramp).verdict == "independent"

@@ -92,7 +92,7 @@ def test_modules_import_only_from_floors_below():
         {"_parameters", "blending", "levels"},
         {"wrapper", "invariance", "_evaluation", "_grouping"},
         {"search", "stacking"},
-        {"auto", "plotting"},
+        {"auto", "plotting", "racing"},
         {"cli"},
         {"__main__", "__init__"},
     ]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 
-from sk_n2s import JInvariantWrapper, SelfSupervisedStacker
+from sk_n2s import JInvariantWrapper, SelfSupervisedSearchCV, SelfSupervisedStacker
 from sk_n2s.denoisers import gaussian, median, nl_means, tv, wavelet
 from sk_n2s.stacking import simplex_weights
 
@@ -111,3 +111,13 @@ def test_bad_members():
     wrapper = JInvariantWrapper(median)
     with pytest.raises(ValueError, match="must differ from each other"):
         SelfSupervisedStacker([("m", wrapper), ("m", wrapper)]).fit(X)
+
+
+def test_the_noise_is_that_of_items(clean):
+    items = np.stack([clean, 5 + clean[::-1], clean.T - 5])
+    noisy = items + np.random.default_rng(0).normal(scale=0.1, size=items.shape)
+    wrapper = JInvariantWrapper(gaussian, sigma=1.0, output="plain", batch_axis=0)
+    stacker = SelfSupervisedStacker([("a", wrapper)]).fit(noisy)
+    search = SelfSupervisedSearchCV(wrapper, {"sigma": [1.0]}).fit(noisy)
+    assert stacker.noise_variance_ == search.noise_variance_
+    np.testing.assert_allclose(stacker.error_estimate_.interval, search.error_estimate_.interval)
