@@ -8,7 +8,16 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils.validation import check_array
 
-__all__ = ["along", "as_float_array", "check_axis", "has_nan", "per_axis", "split_axes", "unmasked"]
+__all__ = [
+    "along",
+    "as_float_array",
+    "block_sums",
+    "check_axis",
+    "has_nan",
+    "per_axis",
+    "split_axes",
+    "unmasked",
+]
 
 
 def as_float_array(X, *, name: str = "X") -> np.ndarray:
@@ -103,6 +112,27 @@ def has_nan(X: np.ndarray) -> bool:
     """
     with np.errstate(over="ignore", invalid="ignore"):
         return bool(np.isnan(np.sum(X))) and bool(np.isnan(X).any())
+
+
+def block_sums(values: np.ndarray, parts: int) -> np.ndarray:
+    """Return the sums over compact blocks of nearly equal size.
+
+    Parameters
+    ----------
+    values : ndarray
+        What is added up.
+    parts : int
+        Into how many blocks each axis is divided, at most.
+
+    Returns
+    -------
+    ndarray of shape (n_blocks,)
+        The sums, as float64.
+    """
+    for axis, n in enumerate(values.shape):
+        edges = np.unique(np.linspace(0, n, min(parts, n) + 1).astype(int))[:-1]
+        values = np.add.reduceat(values, edges, axis=axis, dtype=np.float64)
+    return values.ravel()
 
 
 def check_axis(axis, ndim: int, *, name: str) -> int:

@@ -404,5 +404,5 @@ def _denoised(wrapper, X):
 
 
 def _within(value, part):
-    """Return the part of what has a value for each entry, and anything else as it is."""
-    return value[part] if isinstance(value, np.ndarray) and value.ndim == len(part) else value
+    """Return the part of an array, which has a value for each entry, and anything else as it is."""
+    return value[part] if isinstance(value, np.ndarray) else value

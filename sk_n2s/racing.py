@@ -85,17 +85,15 @@ class _Course:
             items = None if items is None else items % X.ndim
             pieces = list(_pieces(X.shape, plan.axes, items, self.margin))
             rng.shuffle(pieces)
-            measured = [p for p in pieces if not np.isnan(X[p.outer][p.core]).all()]
-            pieces = measured
+            pieces = [p for p in pieces if not np.isnan(X[p.outer][p.core]).all()]
         self._pieces = pieces
-        n_sets = 1
+        self._n_sets = 1
         if self.is_masked:
-            n_sets = min(group.plan.get_n_splits(X) for group in groups)
-        self._n_sets = n_sets
-        self._offset = rng.randint(n_sets, size=len(pieces))
+            self._n_sets = min(group.plan.get_n_splits(X) for group in groups)
+        self._offset = rng.randint(self._n_sets, size=len(pieces))
         inside = np.mean([prod(s.stop - s.start for s in p.core) for p in pieces])
-        self.n_entries = float(inside) / n_sets
-        self.length = len(pieces) * n_sets
+        self.n_entries = float(inside) / self._n_sets
+        self.length = len(pieces) * self._n_sets
 
     def views(self, group: Group, start: int, stop: int) -> Iterator[View]:
         """Make the views of a group at some places of the course.
@@ -291,14 +289,14 @@ class SelfSupervisedHalvingSearchCV(BaseSelfSupervisedSearch):
 
         def plan(groups: list[Group]) -> Callable[[Group], Iterator[View]]:
             nonlocal course, target, most
-            if course is None:
-                course = _Course(groups, self.margin, self.random_state) if groups else None
-                if course is None:
-                    return lambda group: iter(())
+            if course is None and groups:
+                course = _Course(groups, self.margin, self.random_state)
                 most = self._places(self.max_resources, _LAST, course)
                 target = min(most, self._places(self.min_resources, _FIRST, course))
+            n_resources.append(0 if course is None else round(target * course.n_entries))
+            more["n_resources"] += [n_resources[-1]] * len(candidates)
             here, start, stop = course, seen, target
-            return lambda group: here.views(group, start, stop)
+            return lambda group: iter(()) if here is None else here.views(group, start, stop)
 
         candidates = list(ParameterGrid(self.param_grid))
         rows: list[int] | None = None
@@ -306,16 +304,10 @@ class SelfSupervisedHalvingSearchCV(BaseSelfSupervisedSearch):
         n_candidates: list[int] = []
         n_resources: list[int] = []
         while True:
-            # The number of entries is known once the groups are, and so is filled in later.
+            first = len(more["iter"])
             more["iter"] += [len(n_candidates)] * len(candidates)
-            more["n_resources"] += [0] * len(candidates)
-            results, answers = evaluate(candidates, plan, rows, _COLUMNS, more)
-            first = len(more["iter"]) - len(candidates)
-            entries = 0 if course is None else round(target * course.n_entries)
-            more["n_resources"][first:] = [entries] * len(candidates)
-            results["n_resources"] = np.array(more["n_resources"])
             n_candidates.append(len(candidates))
-            n_resources.append(entries)
+            _, answers = evaluate(candidates, plan, rows, _COLUMNS, more)
             kept = _tied_with_the_best(answers)
             if self.aggressive_elimination:
                 kept = kept[: max(1, ceil(len(candidates) / self.factor))]

@@ -15,6 +15,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import log_ndtr
 
+from ._arrays import block_sums
+
 __all__ = ["LEVEL_ERROR", "ErrorEstimate", "output_and_penalty", "probed_penalty", "summarise"]
 
 #: The standard error of a variance of the noise that is estimated, as a share of it.
@@ -172,9 +174,5 @@ def _block_means(values) -> np.ndarray:
     """Return the means of compact blocks of nearly equal size, as float64."""
     parts = max(1, int(_MOST_BLOCKS ** (1 / max(1, sum(n > 1 for n in values.shape)))))
     known = np.isfinite(values)
-    total, count = np.where(known, values, 0.0).astype(np.float64), known.astype(np.float64)
-    for axis, n in enumerate(values.shape):
-        edges = np.unique(np.linspace(0, n, min(parts, n) + 1).astype(int))[:-1]
-        total = np.add.reduceat(total, edges, axis=axis)
-        count = np.add.reduceat(count, edges, axis=axis)
-    return (total[count > 0] / count[count > 0]).ravel()
+    total, count = block_sums(np.where(known, values, 0.0), parts), block_sums(known, parts)
+    return total[count > 0] / count[count > 0]

@@ -20,7 +20,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
 
-from ._arrays import as_float_array, split_axes, unmasked
+from ._arrays import as_float_array, has_nan, split_axes, unmasked
 from ._evaluation import Answer, answer, best_index, failed, tabulate, warn_of_failures
 from ._grouping import Group, Grouping, NotWrapped
 from .levels import check_noise_variance, middle
@@ -61,7 +61,7 @@ def _quick_level(estimator, X) -> float:
     given = (getattr(estimator, name, None) for name in ("channel_axis", "batch_axis"))
     channel, batch, _ = split_axes(X.ndim, *given)
     part = X[middle(X.shape, _GLANCE, channel, batch)]
-    if np.isnan(part).any():
+    if has_nan(part):
         part = X  # which holds more of what was measured
     return estimate_noise(part, channel_axis=channel, batch_axis=batch)
 

@@ -179,7 +179,8 @@ class SelfSupervisedStacker(MetaEstimatorMixin, TransformerMixin, BaseEstimator)
         names, members = self._members()
         array = as_float_array(X)
         needs = any(getattr(m, "output", "invariant") != "invariant" for m in members)
-        variance = self._noise_variance(array, members) if needs else 0.0
+        noise = self._noise_variance(array, members)
+        variance = noise if needs else 0.0
         parallel = Parallel(n_jobs=self.n_jobs)
         found = parallel(
             delayed(_fit_member)(clone(m), unmasked(X), array, variance) for m in members
@@ -199,11 +200,9 @@ class SelfSupervisedStacker(MetaEstimatorMixin, TransformerMixin, BaseEstimator)
                 penalty = penalty + weight * p
         losses = squared_error(array, output) + penalty
         self.__dict__.pop("noise_variance_", None)
-        level = variance_at(variance, array)
-        if needs:
-            self.noise_variance_ = variance
-        else:  # the weights needed none, the error does
-            level = variance_at(self._noise_variance(array, members), array)
+        if needs:  # the weights, and not the error alone
+            self.noise_variance_ = noise
+        level = variance_at(noise, array)
         self.estimators_ = [member for member, _, _ in found]
         self.weights_ = dict(zip(names, weights.tolist(), strict=True))
         self.scores_ = dict(zip(names, (-np.diag(products) - penalties).tolist(), strict=True))
@@ -218,12 +217,11 @@ class SelfSupervisedStacker(MetaEstimatorMixin, TransformerMixin, BaseEstimator)
 
     def _noise_variance(self, X, members):
         """Return the variance of the noise, for the axes that the members agree on."""
-        axes = [
-            {getattr(m, name, None) for m in members} for name in ("channel_axis", "batch_axis")
-        ]
-        return check_noise_variance(
-            self.noise_variance, X, *(one.pop() if len(one) == 1 else None for one in axes)
-        )
+        axes = []
+        for name in ("channel_axis", "batch_axis"):
+            named = {getattr(member, name, None) for member in members}
+            axes.append(named.pop() if len(named) == 1 else None)
+        return check_noise_variance(self.noise_variance, X, *axes)
 
     def _members(self):
         try:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ._arrays import has_nan
+from ._arrays import block_sums, has_nan
 from .fills import Fill
 from .partitions import Index, Partition
 
@@ -186,7 +186,7 @@ class ViewPlan:
         target = part[where]
         if not self.is_single:
             part = self._conceal(part, hidden, _missing(part))
-        totals = partial(_block_totals, piece.n_blocks)
+        totals = partial(block_sums, parts=piece.n_blocks)
         counts = _counts(target, totals)
         splits = tuple(range(first_split, first_split + len(counts)))
         return View(part, where, target, splits, totals, counts, self.exact, variance)
@@ -225,13 +225,6 @@ class ViewPlan:
 
 def _total(values):
     return np.array([np.sum(values, dtype=np.float64)])
-
-
-def _block_totals(n_blocks, values):
-    for axis, n in enumerate(values.shape):
-        edges = np.unique(np.linspace(0, n, min(n, n_blocks) + 1).astype(int))[:-1]
-        values = np.add.reduceat(values, edges, axis=axis, dtype=np.float64)
-    return values.ravel()
 
 
 def _within(index, core, shape):

@@ -254,7 +254,7 @@ class JInvariantWrapper(TransformerMixin, DenoiserParameters):
         result = np.full_like(X, np.nan)
         for view in plan.views(X):
             result[view.where] = self.predict_view(view)
-        if np.isnan(result).any():
+        if has_nan(result):
             raise ValueError(f"partition={self.partition!r} does not score every entry of X.")
         return result
 
