@@ -17,7 +17,7 @@ from .partitions import (
     RandomPartition,
 )
 from .racing import SelfSupervisedHalvingSearchCV
-from .search import SelfSupervisedSearchCV
+from .search import SelfSupervisedRandomizedSearchCV, SelfSupervisedSearchCV
 from .splitters import WholeArray
 from .stabilization import GeneralizedAnscombe
 from .stacking import SelfSupervisedStacker
@@ -36,6 +36,7 @@ __all__ = [
     "Partition",
     "RandomPartition",
     "SelfSupervisedHalvingSearchCV",
+    "SelfSupervisedRandomizedSearchCV",
     "SelfSupervisedSearchCV",
     "SelfSupervisedStacker",
     "WholeArray",

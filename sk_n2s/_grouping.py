@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from sklearn.pipeline import Pipeline
 
-from ._arrays import as_float_array
+from .distributed import as_float_data
 from .levels import check_noise_variance
 from .views import ViewPlan
 
@@ -148,7 +148,7 @@ class Grouping:
         for data, array in self._arrays:
             if data is X:
                 return array
-        self._arrays.append((X, as_float_array(X)))
+        self._arrays.append((X, as_float_data(X)))
         return self._arrays[-1][1]
 
 

@@ -14,9 +14,10 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ._arrays import as_float_array, split_axes
 from .denoisers import gaussian, median, nl_means, nl_ridge, tv, wavelet
-from .levels import check_noise_variance, middle
+from .levels import check_noise_variance
 from .losses import squared_error
 from .noise import NoiseCurve, variance_at
+from .pieces import middle
 from .risk import LEVEL_ERROR, ErrorEstimate, summarise
 from .stabilization import GeneralizedAnscombe
 from .stacking import SelfSupervisedStacker

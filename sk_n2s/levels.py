@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from math import prod
-
 import numpy as np
 
 from ._arrays import split_axes
@@ -12,9 +10,13 @@ from .denoisers import nl_ridge
 from .fills import MeanFill
 from .losses import squared_error
 from .noise import NoiseCurve, estimate_noise, estimate_noise_curve
+from .pieces import middle, sample
 from .risk import probed_penalty
 
-__all__ = ["check_noise_variance", "consistent_variance", "middle"]
+__all__ = ["check_noise_variance", "consistent_variance"]
+
+#: Entries that the variance is read from, at most.
+_READ = 2**22
 
 #: Entries that are denoised to check the level.
 _CHECKED = 2**16
@@ -40,8 +42,8 @@ def check_noise_variance(value, X, channel_axis: int | None = None, batch_axis: 
         The variance, or one that broadcasts to the shape of `X`, or how it depends on the
         signal; None estimates it: as a curve if it grows with the signal beyond doubt, and
         otherwise as a number, for images checked against a denoiser.
-    X : ndarray of float
-        The noisy data.
+    X : ndarray of float or dask array
+        The noisy data; of more than 4 million entries, as many are looked at.
     channel_axis, batch_axis : int or None
         As for `estimate_noise`.
 
@@ -56,6 +58,7 @@ def check_noise_variance(value, X, channel_axis: int | None = None, batch_axis: 
         If `value` is negative or not finite, or does not fit the shape.
     """
     if value is None:
+        X, channel_axis, batch_axis = sample(X, channel_axis, batch_axis, _READ)
         curve = estimate_noise_curve(X, channel_axis=channel_axis, batch_axis=batch_axis)
         if curve.is_signal_dependent:
             return curve
@@ -141,38 +144,3 @@ def consistent_variance(
         if variance > _FAR * before:
             break
     return variance
-
-
-def middle(
-    shape: tuple[int, ...], budget: int, channel: int | None = None, batch: int | None = None
-) -> tuple[slice, ...]:
-    """Return the middle of the data, of no more entries than a budget allows.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        The shape of the data.
-    budget : int
-        The number of entries of which channels are not counted.
-    channel, batch : int or None
-        Axes, not negative. All channels are kept; items are left out, if the budget allows
-        for a whole one, rather than cut.
-
-    Returns
-    -------
-    tuple of slice
-        The part along each axis.
-    """
-    lengths = {a: n for a, n in enumerate(shape) if a not in (channel, batch)}
-    if prod(lengths.values()) > budget:
-        left = budget
-        axes = sorted(lengths, key=lambda a: shape[a])
-        for k, axis in enumerate(axes):
-            side = max(1, int(round(left ** (1 / (len(axes) - k)))))
-            lengths[axis] = min(shape[axis], side)
-            left //= lengths[axis]
-    inside = max(1, prod(lengths.values()))
-    lengths |= {} if batch is None else {batch: max(1, min(shape[batch], budget // inside))}
-    lengths |= {} if channel is None else {channel: shape[channel]}
-    starts = {a: (shape[a] - n) // 2 for a, n in lengths.items()}
-    return tuple(slice(starts[a], starts[a] + lengths[a]) for a in range(len(shape)))

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import product
 from math import prod
 from numbers import Integral
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from sklearn.utils import check_random_state
@@ -42,10 +42,6 @@ class Partition(ABC):
     of channels is left whole (a pixel is hidden in all channels together), and so is an
     axis of independent items.
     """
-
-    #: Whether it divides a piece of the array as well as the whole, so that candidates can
-    #: be compared on pieces.
-    divides_pieces: ClassVar[bool] = False
 
     @abstractmethod
     def get_n_splits(self, X, axes: tuple[int, ...] | None = None) -> int:
@@ -87,6 +83,26 @@ class Partition(ABC):
         ValueError
             If the partition does not fit the shape of `X`.
         """
+
+    def period(self, ndim: int, axes: tuple[int, ...] | None = None) -> tuple[int, ...]:
+        """Return after how many entries along each axis the partition repeats itself.
+
+        Parameters
+        ----------
+        ndim : int
+            The number of axes of the array.
+        axes : tuple of int, default=None
+            The axes along which to cut; None means all.
+
+        Returns
+        -------
+        tuple of int
+            The period along each of the `ndim` axes: a piece of the array that begins at
+            multiples of it is divided as it is in the whole; 1 where it does not matter
+            where a piece begins, 0 along an axis that must stay whole.
+        """
+        whole = range(ndim) if axes is None else axes
+        return tuple(0 if axis in whole else 1 for axis in range(ndim))
 
     def totals(self, values: np.ndarray, axes: tuple[int, ...] | None = None) -> np.ndarray:
         """Return the sum of `values` over each scored set.
@@ -174,7 +190,6 @@ class GridPartition(Partition):
     """
 
     stride: int | tuple[int, ...] = 4
-    divides_pieces: ClassVar[bool] = True
 
     def _strides(self, X, axes):
         axes = _all_axes(X, axes)
@@ -196,6 +211,11 @@ class GridPartition(Partition):
 
     def get_n_splits(self, X, axes=None):  # noqa: D102
         return prod(self._strides(X, axes)[1])
+
+    def period(self, ndim, axes=None):  # noqa: D102
+        axes = tuple(range(ndim)) if axes is None else tuple(axes)
+        strides = per_axis(self.stride, len(axes), name="stride", minimum=1)
+        return tuple(dict(zip(axes, strides)).get(axis, 1) for axis in range(ndim))
 
     def split(self, X, axes=None):  # noqa: D102
         axes, strides = self._strides(X, axes)
@@ -229,8 +249,6 @@ class CheckerboardPartition(Partition):
     of them; every direct neighbour of a hidden entry is visible.
     """
 
-    divides_pieces: ClassVar[bool] = True
-
     def _shape(self, X, axes):
         axes, shape = _cut_shape(X, axes)
         if prod(shape) < 2:
@@ -243,6 +261,9 @@ class CheckerboardPartition(Partition):
     def get_n_splits(self, X, axes=None):  # noqa: D102
         self._shape(X, axes)
         return 2
+
+    def period(self, ndim, axes=None):  # noqa: D102
+        return tuple(2 if axes is None or axis in axes else 1 for axis in range(ndim))
 
     def split(self, X, axes=None):  # noqa: D102
         axes, shape = self._shape(X, axes)
@@ -264,11 +285,14 @@ class RandomPartition(Partition):
         The number of sets; each hides ``1 / n_splits`` of the entries.
     random_state : int, RandomState instance or None, default=None
         Pass an int for the same sets at every call.
+
+    Notes
+    -----
+    A dask array is divided block by block.
     """
 
     n_splits: int = 4
     random_state: Any = None
-    divides_pieces: ClassVar[bool] = True
 
     def _shape(self, X, axes):
         axes, shape = _cut_shape(X, axes)
@@ -279,6 +303,9 @@ class RandomPartition(Partition):
     def get_n_splits(self, X, axes=None):  # noqa: D102
         self._shape(X, axes)
         return int(self.n_splits)
+
+    def period(self, ndim, axes=None):  # noqa: D102
+        return (1,) * ndim
 
     def split(self, X, axes=None):  # noqa: D102
         axes, shape = self._shape(X, axes)
@@ -305,7 +332,6 @@ class ColumnPartition(Partition):
 
     n_splits: int = 5
     axis: int = -1
-    divides_pieces: ClassVar[bool] = True
 
     def _axis(self, X, axes):
         axis = check_axis(self.axis, np.ndim(X), name="axis")
@@ -320,6 +346,9 @@ class ColumnPartition(Partition):
     def get_n_splits(self, X, axes=None):  # noqa: D102
         self._axis(X, axes)
         return int(self.n_splits)
+
+    def period(self, ndim, axes=None):  # noqa: D102
+        return tuple(int(self.n_splits) if a == self.axis % ndim else 1 for a in range(ndim))
 
     def split(self, X, axes=None):  # noqa: D102
         axis = self._axis(X, axes)
@@ -364,6 +393,9 @@ class PairPartition(Partition):
         for part in (slice(0, half), slice(half, 2 * half)):
             hidden = _index(np.ndim(X), {axis: part})
             yield hidden, hidden
+
+    def period(self, ndim, axes=None):  # noqa: D102
+        return tuple(0 if axis == self.axis % ndim else 1 for axis in range(ndim))
 
     def stand_in(self, X, hidden):  # noqa: D102
         axis, half = self._half(X)

@@ -2,159 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from itertools import product
-from math import ceil, inf, prod
+from math import ceil
 from numbers import Integral, Real
 
 import numpy as np
 from scipy import stats
 from sklearn.model_selection import ParameterGrid
-from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from ._base_search import BaseSelfSupervisedSearch, PiecesRound
+from ._course import Course
 from ._evaluation import Answer, losses_of
 from ._grouping import Group
-from .search import BaseSelfSupervisedSearch
-from .views import Piece, View
 
 __all__ = ["SelfSupervisedHalvingSearchCV"]
-
-#: Entries of the inside of a piece, if the data allow.
-_INSIDE = 2**14
-
-#: Pieces that the data are divided into, at least, if margins allow.
-_FEWEST_PIECES = 16
 
 #: Pieces that are shown in the first iteration, and at most, unless the user says otherwise.
 _FIRST, _LAST = 8, 128
 
-#: The margin for a denoiser that does not say how far it looks.
-_MARGIN = 32
-
 #: A candidate is out if it is worse than the best with this confidence.
 _CONFIDENCE = 0.99
-
-#: Blocks along each axis, as units of comparison, where a view is of the whole array.
-_BLOCKS = 4
-
-#: Columns of the table of results that the pieces are gathered in.
-_COLUMNS = 4
-
-
-class _Course:
-    """The pieces of the data, in the order in which candidates are shown them.
-
-    Parameters
-    ----------
-    groups : list of Group
-        The candidates, by the views that they see.
-    margin : int, "auto" or None
-        The margin around the pieces; None shows the whole array, with one set hidden.
-    random_state : int, RandomState or None
-        Decides on the order.
-
-    Attributes
-    ----------
-    n_entries : float
-        How many entries are scored at each place of the course, on average.
-    length : int
-        How many places there are.
-    margin : int or None
-        The margin that was taken.
-    """
-
-    def __init__(self, groups: list[Group], margin, random_state):
-        plan, X = groups[0].plan, groups[0].X
-        if any(group.X.shape != X.shape for group in groups):
-            raise ValueError(
-                "The candidates see data of different shapes, on which they cannot race: use "
-                "SelfSupervisedSearchCV."
-            )
-        self.is_masked = not all(group.plan.is_single for group in groups)
-        self.margin = _common_margin(groups, X.ndim) if margin == "auto" else margin
-        if self.is_masked and not all(group.plan.partition.divides_pieces for group in groups):
-            self.margin = None
-        rng = check_random_state(random_state)
-        if self.margin is None:
-            whole = (slice(None),) * X.ndim
-            core = tuple(slice(0, n) for n in X.shape)
-            pieces = [Piece(whole, core, _BLOCKS)]
-        else:
-            items = getattr(groups[0].members[0][1], "batch_axis", None)
-            items = None if items is None else items % X.ndim
-            pieces = list(_pieces(X.shape, plan.axes, items, self.margin))
-            rng.shuffle(pieces)
-            pieces = [p for p in pieces if not np.isnan(X[p.outer][p.core]).all()]
-        self._pieces = pieces
-        self._n_sets = 1
-        if self.is_masked:
-            self._n_sets = min(group.plan.get_n_splits(X) for group in groups)
-        self._offset = rng.randint(self._n_sets, size=len(pieces))
-        inside = np.mean([prod(s.stop - s.start for s in p.core) for p in pieces])
-        self.n_entries = float(inside) / self._n_sets
-        self.length = len(pieces) * self._n_sets
-
-    def views(self, group: Group, start: int, stop: int) -> Iterator[View]:
-        """Make the views of a group at some places of the course.
-
-        Parameters
-        ----------
-        group : Group
-            The candidates.
-        start, stop : int
-            The first place, and the one after the last.
-
-        Yields
-        ------
-        View
-            The views.
-        """
-        blocks = _BLOCKS**group.X.ndim
-        for place in range(start, stop):
-            turn, k = divmod(place, len(self._pieces))
-            piece, index = self._pieces[k], None
-            if self.is_masked:
-                n_sets = group.plan.get_n_splits(group.X[piece.outer])
-                index = (turn + int(self._offset[k])) % min(n_sets, self._n_sets)
-            yield group.plan.view_of_piece(group.X, piece, index, place * blocks)
-
-
-def _common_margin(groups: list[Group], ndim: int) -> int | None:
-    """Return how far the candidates look, or None if one of them looks at everything."""
-    margin = 0.0
-    for group in groups:
-        for _, estimator in group.members:
-            reach = estimator.reach(ndim)
-            margin = max(margin, *((_MARGIN,) if reach is None else reach.distance))
-    return None if margin == inf else ceil(margin)
-
-
-def _pieces(shape, axes, items, margin: int) -> Iterator[Piece]:
-    """Divide an array into pieces of about the same size, with margins."""
-    lengths = {a: shape[a] for a in axes}
-    side = max(1, round(_INSIDE ** (1 / max(1, sum(n > 1 for n in lengths.values())))))
-    parts = {a: max(1, round(n / side)) for a, n in lengths.items()}
-    while prod(parts.values()) * (1 if items is None else shape[items]) < _FEWEST_PIECES:
-        widths = {a: n // parts[a] for a, n in lengths.items()}
-        axis = max(widths, key=lambda a: widths[a])
-        if widths[axis] < 2 * max(2 * margin, 8):
-            break
-        parts[axis] *= 2
-    if items is not None:
-        inside = prod(n // parts[a] for a, n in lengths.items())
-        parts[items] = max(1, ceil(shape[items] * inside / _INSIDE))
-        parts[items] = min(shape[items], max(parts[items], _FEWEST_PIECES))
-    edges = [np.linspace(0, n, parts.get(a, 1) + 1).astype(int) for a, n in enumerate(shape)]
-    for place in product(*(range(len(e) - 1) for e in edges)):
-        outer, core = [], []
-        for axis, k in enumerate(place):
-            start, stop = int(edges[axis][k]), int(edges[axis][k + 1])
-            wide = margin if axis in axes else 0
-            first = max(0, start - wide)
-            outer.append(slice(first, min(shape[axis], stop + wide)))
-            core.append(slice(start - first, stop - first))
-        yield Piece(tuple(outer), tuple(core))
 
 
 class SelfSupervisedHalvingSearchCV(BaseSelfSupervisedSearch):
@@ -188,7 +55,7 @@ class SelfSupervisedHalvingSearchCV(BaseSelfSupervisedSearch):
         for functions that do not say it. None shows the whole data, with a different set
         of the partition hidden each time; so does "auto" if one of the candidates looks at
         everything, or if the partition does not divide pieces.
-    scoring, n_jobs, refit, verbose, pre_dispatch, error_score
+    scoring, n_jobs, refit, verbose, pre_dispatch, error_score, memory
         As for `SelfSupervisedSearchCV`.
     random_state : int, RandomState instance or None, default=0
         Decides which pieces come first.
@@ -264,6 +131,7 @@ class SelfSupervisedHalvingSearchCV(BaseSelfSupervisedSearch):
         verbose=0,
         pre_dispatch="2*n_jobs",
         error_score=np.nan,
+        memory=None,
         random_state=0,
     ):
         super().__init__(
@@ -274,6 +142,7 @@ class SelfSupervisedHalvingSearchCV(BaseSelfSupervisedSearch):
             verbose=verbose,
             pre_dispatch=pre_dispatch,
             error_score=error_score,
+            memory=memory,
         )
         self.param_grid = param_grid
         self.factor = factor
@@ -284,19 +153,19 @@ class SelfSupervisedHalvingSearchCV(BaseSelfSupervisedSearch):
         self.random_state = random_state
 
     def _run_search(self, evaluate):
-        course: _Course | None = None
+        course: Course | None = None
         seen, target, most = 0, 0, 0
 
-        def plan(groups: list[Group]) -> Callable[[Group], Iterator[View]]:
+        def plan(groups: list[Group]) -> PiecesRound:
             nonlocal course, target, most
             if course is None and groups:
-                course = _Course(groups, self.margin, self.random_state)
-                most = self._places(self.max_resources, _LAST, course)
-                target = min(most, self._places(self.min_resources, _FIRST, course))
+                limits = {"max_places": _LAST, "max_resources": self.max_resources}
+                course = Course(groups, self.margin, self.random_state, **limits)
+                most = course.length
+                target = course.places(self.min_resources, _FIRST)
             n_resources.append(0 if course is None else round(target * course.n_entries))
             more["n_resources"] += [n_resources[-1]] * len(candidates)
-            here, start, stop = course, seen, target
-            return lambda group: iter(()) if here is None else here.views(group, start, stop)
+            return PiecesRound(course, seen, target)
 
         candidates = list(ParameterGrid(self.param_grid))
         rows: list[int] | None = None
@@ -307,7 +176,7 @@ class SelfSupervisedHalvingSearchCV(BaseSelfSupervisedSearch):
             first = len(more["iter"])
             more["iter"] += [len(n_candidates)] * len(candidates)
             n_candidates.append(len(candidates))
-            _, answers = evaluate(candidates, plan, rows, _COLUMNS, more)
+            _, answers = evaluate(candidates, plan, rows, more)
             kept = _tied_with_the_best(answers)
             if self.aggressive_elimination:
                 kept = kept[: max(1, ceil(len(candidates) / self.factor))]
@@ -326,13 +195,6 @@ class SelfSupervisedHalvingSearchCV(BaseSelfSupervisedSearch):
             "max_resources_": 0 if course is None else round(most * course.n_entries),
             "margin_": None if course is None else course.margin,
         }
-
-    @staticmethod
-    def _places(resources, places: int, course: _Course) -> int:
-        """Return resources as a number of places of the course."""
-        if resources != "auto":
-            places = max(1, round(resources / course.n_entries))
-        return min(places, course.length)
 
     def _best_index(self, results):
         last = np.flatnonzero(results["iter"] == results["iter"].max())

@@ -18,8 +18,9 @@ import numpy as np
 from ._arrays import block_sums, has_nan
 from .fills import Fill
 from .partitions import Index, Partition
+from .pieces import Piece
 
-__all__ = ["Piece", "View", "ViewPlan"]
+__all__ = ["View", "ViewPlan"]
 
 
 class View(NamedTuple):
@@ -55,24 +56,6 @@ class View(NamedTuple):
     counts: np.ndarray
     exact: bool = False
     noise_variance: Any = None
-
-
-class Piece(NamedTuple):
-    """A piece of an array, with a margin.
-
-    Attributes
-    ----------
-    outer : tuple of slice
-        Where it lies in the array, with the margin.
-    core : tuple of slice
-        Where its inside lies in it.
-    n_blocks : int
-        Into how many blocks the inside is divided along each axis, at most.
-    """
-
-    outer: tuple[slice, ...]
-    core: tuple[slice, ...]
-    n_blocks: int = 1
 
 
 @dataclass(frozen=True)
@@ -154,16 +137,16 @@ class ViewPlan:
             yield View(shown, scored, target, (split,), _total, _counts(target, _total))
 
     def view_of_piece(
-        self, X: np.ndarray, piece: Piece, index: int | None, first_split: int = 0
+        self, part: np.ndarray, piece: Piece, index: int | None, first_split: int = 0
     ) -> View:
         """Make a view of a piece of the data.
 
         Parameters
         ----------
-        X : ndarray of float
-            The data.
+        part : ndarray of float
+            The piece of the data, with its margin: ``X[piece.outer]``.
         piece : Piece
-            The piece, and how it is divided into blocks, each of which is a split.
+            Where it lies, and how it is divided into blocks, each of which is a split.
         index : int or None
             Which set of the partition *of the piece* is hidden, and scored; None scores all
             entries of a single view.
@@ -175,9 +158,9 @@ class ViewPlan:
         View
             The view: what is scored lies in the core of the piece.
         """
-        part, variance = X[piece.outer], self.noise_variance
+        variance = self.noise_variance
         if isinstance(variance, np.ndarray):
-            variance = np.broadcast_to(variance, X.shape)[piece.outer]
+            variance = _cut(variance, piece.outer)
         hidden, where = (), piece.core
         if index is not None:
             sets = self.partition.split(part, self.axes)
@@ -225,6 +208,12 @@ class ViewPlan:
 
 def _total(values):
     return np.array([np.sum(values, dtype=np.float64)])
+
+
+def _cut(values, outer):
+    """Return the part of what broadcasts to the data that belongs to a piece of them."""
+    values = values.reshape((1,) * (len(outer) - values.ndim) + values.shape)
+    return values[tuple(s if n > 1 else slice(None) for s, n in zip(outer, values.shape))]
 
 
 def _within(index, core, shape):

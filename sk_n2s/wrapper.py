@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from math import ceil, inf
 from numbers import Integral
 
 import numpy as np
@@ -11,12 +12,13 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from ._arrays import as_float_array, has_nan, split_axes
+from ._arrays import as_float_array, has_nan, per_axis, split_axes
 from ._calling import apply_denoiser, name_of
 from ._parameters import DenoiserParameters
 from .blending import BLEND_REACH, blend
 from .denoisers import get_exact_form, reach_of
 from .denoisers.locality import Reach
+from .distributed import as_blocks, as_float_data, in_memory, is_lazy, map_blocks
 from .fills import Fill, check_fill
 from .levels import check_noise_variance
 from .losses import squared_error
@@ -73,6 +75,13 @@ class JInvariantWrapper(TransformerMixin, DenoiserParameters):
         The variance of the noise: a number, one that broadcasts to the shape of the data,
         or how it depends on the signal (`sk_n2s.noise.estimate_noise_curve`). It weighs
         the blend, and is part of the score of a plain output. None estimates it.
+    halo : int or tuple of int, default=None
+        How many entries around a block of a dask array are shown to the denoiser with it,
+        for all axes along which it denoises or for each. None is as far as the denoiser
+        looks (`sk_n2s.denoisers.reach_of`), for which the result is that of the whole
+        array in memory, at every entry. A denoiser that does not say how far it looks, or
+        that looks at the whole array, needs a value: the larger it is, the nearer is the
+        result to that of the whole array.
     **denoiser_params : dict
         The parameters of a denoising function. They are parameters of the wrapper, for
         `set_params` and for grids. A parameter that is called like one of the wrapper's
@@ -94,6 +103,11 @@ class JInvariantWrapper(TransformerMixin, DenoiserParameters):
     -----
     Integers come out as floats on the scale they came in, float32 stays float32. NaN marks
     a missing entry: it is not shown to the denoiser, not scored, and filled in the output.
+
+    A dask array is denoised in blocks, when it is computed: `transform` returns a dask
+    array. A parameter of the denoiser that is None, to be estimated, is estimated in each
+    block; missing entries stay NaN in blocks without a single measurement.
+
     An estimator as denoiser is fitted to the data given to `transform`, and not to those
     given to `fit`: what was fitted to an entry is not blind to it.
 
@@ -126,6 +140,7 @@ class JInvariantWrapper(TransformerMixin, DenoiserParameters):
         "channel_axis": [Integral, None],
         "batch_axis": [Integral, None],
         "noise_variance": "no_validation",  # needs the shape of the data
+        "halo": [Integral, tuple, None],
     }
 
     def __init__(
@@ -139,6 +154,7 @@ class JInvariantWrapper(TransformerMixin, DenoiserParameters):
         channel_axis=None,
         batch_axis=None,
         noise_variance=None,
+        halo=None,
         **denoiser_params,
     ):
         super().__init__(denoiser, denoiser_params)
@@ -149,6 +165,7 @@ class JInvariantWrapper(TransformerMixin, DenoiserParameters):
         self.channel_axis = channel_axis
         self.batch_axis = batch_axis
         self.noise_variance = noise_variance
+        self.halo = halo
 
     # Views --------------------------------------------------------------------------
 
@@ -184,7 +201,9 @@ class JInvariantWrapper(TransformerMixin, DenoiserParameters):
                 f'{name_of(self.denoiser)} has none: use method="mask" or "auto", or register '
                 "one with sk_n2s.denoisers.exact_form_of."
             )
-        blocked = form is not None and not form.handles_missing and has_nan(X)
+        # Whether a dask array holds NaN is seen block by block.
+        heeds_nan = form is not None and not form.handles_missing and not is_lazy(X)
+        blocked = heeds_nan and has_nan(X)
         if self.method == "exact" and blocked:
             raise ValueError(
                 f"X holds NaN, which the exact form of {name_of(self.denoiser)} does not leave "
@@ -270,14 +289,25 @@ class JInvariantWrapper(TransformerMixin, DenoiserParameters):
         -------
         Reach or None
             The distance along each axis but those of channels and items, for data without
-            missing entries; None if the denoiser does not say how far it looks.
+            missing entries: `halo` if it is given; None if the denoiser does not say how
+            far it looks.
         """
         axes = self._axes(ndim)[2]
+        if self.halo is not None:
+            return Reach(tuple(map(float, per_axis(self.halo, len(axes), name="halo"))), False)
         reach = reach_of(self.denoiser, self.denoiser_params, len(axes))
         if reach is None:
             return None
         around = check_fill(self.fill).reach + (BLEND_REACH if self.output == "blend" else 0)
         return Reach(tuple(d + around for d in reach.distance), reach.exactly)
+
+    @property
+    def releases_gil(self) -> bool:
+        """Whether candidates of this denoiser can share a process, each on its own core."""
+        denoiser = self.denoiser
+        while isinstance(denoiser, partial):
+            denoiser = denoiser.func
+        return bool(getattr(denoiser, "releases_gil", False))
 
     # scikit-learn's interface --------------------------------------------------------
 
@@ -289,7 +319,7 @@ class JInvariantWrapper(TransformerMixin, DenoiserParameters):
 
         Parameters
         ----------
-        X : array-like of one or more axes
+        X : array-like or dask array of one or more axes
             The noisy data. NaN marks missing entries.
         y : object
             Ignored, present for scikit-learn's interface.
@@ -304,7 +334,7 @@ class JInvariantWrapper(TransformerMixin, DenoiserParameters):
         TypeError, ValueError
             If the data or a parameter are not valid, or do not fit each other.
         """
-        array = as_float_array(X)
+        array = as_float_data(X)
         plan = self.view_plan(array)
         variance = None
         if self.output == "blend":
@@ -327,13 +357,14 @@ class JInvariantWrapper(TransformerMixin, DenoiserParameters):
 
         Parameters
         ----------
-        X : array-like
+        X : array-like or dask array
             The noisy data, with as many axes as those given to `fit`, of any lengths.
 
         Returns
         -------
-        ndarray of the shape of `X`
-            The denoised data, as floats on the scale of `X`.
+        ndarray or dask array of the shape of `X`
+            The denoised data, as floats on the scale of `X`; of a dask array as one that is
+            not yet computed.
 
         Raises
         ------
@@ -341,18 +372,47 @@ class JInvariantWrapper(TransformerMixin, DenoiserParameters):
             If `X` is not valid, or the denoiser fails.
         """
         check_is_fitted(self, "n_axes_")
-        X = as_float_array(X)
+        X = as_float_data(X)
         if X.ndim != self.n_axes_:
             raise ValueError(
                 f"X has {X.ndim} axes, but JInvariantWrapper was fitted to data with "
                 f"{self.n_axes_}. Reshape your data, or fit again."
             )
+        variance = None
+        if self.output == "blend":
+            check_is_fitted(self, "noise_variance_")
+            variance = self.noise_variance_
+        return self._in_blocks(X, variance) if is_lazy(X) else self._output(X, variance)
+
+    def _output(self, X, noise_variance):
         if self.output == "plain":
             return self._answer(self.denoiser, self.view_plan(X).complete(X))
         if self.output == "blend":
-            check_is_fitted(self, "noise_variance_")
-            return self._blend(X, self.noise_variance_).output
+            return self._blend(X, noise_variance).output
         return self._invariant(X)
+
+    def _in_blocks(self, X, noise_variance):
+        """Return the output for a dask array, as a dask array."""
+        plan = self.view_plan(X)  # which validates the parameters
+        reach = self.reach(X.ndim)
+        if reach is None or inf in reach.distance:
+            looks = "does not say how far it looks" if reach is None else "looks at all of X"
+            raise ValueError(
+                f"halo=None: {name_of(self.denoiser)} {looks}, so that a dask array cannot be "
+                "denoised in blocks as it is: set halo to how many entries around a block it is "
+                "to be shown, or declare that with sk_n2s.denoisers.reaches."
+            )
+        axes = plan.axes
+        halo, period = [0] * X.ndim, [1] * X.ndim
+        for axis, distance in zip(axes, reach.distance, strict=True):
+            halo[axis] = ceil(distance)
+        if not plan.exact and self.output != "plain":
+            period = list(plan.partition.period(X.ndim, axes))
+        others: tuple = ()
+        if isinstance(noise_variance, np.ndarray):
+            others = (as_blocks(np.broadcast_to(noise_variance, X.shape)),)
+        function = partial(_denoise_block, self, noise_variance)
+        return map_blocks(function, X, tuple(halo), tuple(period), *others)
 
     def _blend(self, X, noise_variance):
         invariant = self._invariant(X)
@@ -428,7 +488,7 @@ class JInvariantWrapper(TransformerMixin, DenoiserParameters):
             If `y` does not have the shape of `X`.
         """
         check_is_fitted(self)
-        X = as_float_array(X)
+        X = in_memory([as_float_data(X)])[0]
         if y is not None:
             y = as_float_array(y, name="y")
             if y.shape != X.shape:
@@ -477,6 +537,13 @@ class JInvariantWrapper(TransformerMixin, DenoiserParameters):
         tags.input_tags.three_d_array = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
+
+
+def _denoise_block(wrapper, noise_variance, block, *variances):
+    """Return a wrapper's output for a block of a dask array."""
+    if np.isnan(block).all():
+        return block
+    return wrapper._output(as_float_array(block), *(variances or (noise_variance,)))
 
 
 def _without_gaps(X, *, form, **params):

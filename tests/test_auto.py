@@ -6,8 +6,8 @@ from sklearn.base import clone
 
 from sk_n2s import AutoDenoiser
 from sk_n2s.denoisers import nl_ridge, tv
-from sk_n2s.levels import middle
 from sk_n2s.noise import NoiseCurve
+from sk_n2s.pieces import middle
 
 
 @pytest.fixture(scope="module")

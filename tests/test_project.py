@@ -63,7 +63,7 @@ def test_shell_blocks_of_the_readme(tmp_path, monkeypatch):
 
 
 def test_importing_loads_no_extra():
-    extras = ("torch", "dask", "matplotlib")
+    extras = ("torch", "dask", "zarr", "matplotlib")
     code = f"import sys, sk_n2s; print([m for m in {extras} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
@@ -84,6 +84,8 @@ def test_modules_import_only_from_floors_below():
     """The map of the design; a module that is not on it must be given a floor."""
     floors = [
         {"_arrays"},
+        {"distributed"},
+        {"pieces"},
         {"partitions", "fills", "losses", "risk", "splitters"},
         {"noise"},
         {"stabilization", "views"},
@@ -91,7 +93,10 @@ def test_modules_import_only_from_floors_below():
         {"_calling"},
         {"_parameters", "blending", "levels"},
         {"wrapper", "invariance", "_evaluation", "_grouping"},
-        {"search", "stacking"},
+        {"_estimates", "_course", "_memory", "_callbacks"},
+        {"_running"},
+        {"_base_search", "stacking"},
+        {"search"},
         {"auto", "plotting", "racing"},
         {"cli"},
         {"__main__", "__init__"},

@@ -40,6 +40,11 @@ DENOISERS = {
     )
 }
 
+# They spend their time in compiled code that leaves the interpreter to other threads, so that
+# a search need not send the data to other processes.
+for _function in DENOISERS.values():
+    _function.releases_gil = True  # type: ignore[attr-defined]
+
 __all__ = [
     "DENOISERS",
     "RegressionDenoiser",

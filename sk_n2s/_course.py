@@ -1,0 +1,182 @@
+"""The course of a race: pieces of the data, in the order in which candidates see them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import ceil, inf, prod
+from typing import Any
+
+import numpy as np
+from sklearn.utils import check_random_state
+
+from ._grouping import Group
+from .distributed import in_memory, is_lazy
+from .pieces import Piece, divide
+from .views import View
+
+__all__ = ["Course"]
+
+#: Entries of the inside of a piece, if the data allow.
+_INSIDE = 2**14
+
+#: The margin for a denoiser that does not say how far it looks.
+_MARGIN = 32
+
+#: Blocks along each axis, as units of comparison, where a view is of the whole array.
+_BLOCKS = 4
+
+
+class Course:
+    """Pieces of the data, spread over them, on which candidates are compared.
+
+    At each *place* of the course, one piece is shown with a margin around it, and one set
+    of the partition is hidden in it; a candidate that needs no masks is scored on the same
+    entries. Each piece has its turn before the first one comes again, with another set.
+
+    Parameters
+    ----------
+    groups : list of Group
+        The candidates, by the views that they see.
+    margin : int, "auto" or None
+        The margin around the pieces; None shows the whole array, with one set hidden.
+    random_state : int, RandomState or None
+        Decides on the order.
+    max_places : int or None
+        How many places there are at most; None means all pieces, and all sets in each.
+    max_resources : int or "auto", default="auto"
+        How many entries are scored at most, if it is not to be left to `max_places`.
+
+    Attributes
+    ----------
+    n_entries : float
+        How many entries are scored at each place of the course, on average.
+    length : int
+        How many places there are.
+    margin : int or None
+        The margin that was taken.
+
+    Raises
+    ------
+    ValueError
+        If the candidates see data of different shapes, or if they look at the whole of data
+        that are not in memory.
+    """
+
+    def __init__(self, groups: list[Group], margin, random_state, max_places, max_resources="auto"):
+        plan, X = groups[0].plan, groups[0].X
+        if any(group.X.shape != X.shape for group in groups):
+            raise ValueError(
+                "The candidates see data of different shapes, on which they cannot race: use "
+                "SelfSupervisedSearchCV."
+            )
+        self.is_masked = not all(group.plan.is_single for group in groups)
+        self.margin = _common_margin(groups, X.ndim) if margin == "auto" else margin
+        plans = [group.plan for group in groups]
+        if self.is_masked and any(0 in p.partition.period(X.ndim, p.axes) for p in plans):
+            self.margin = None  # the partition divides nothing but the whole
+        rng = check_random_state(random_state)
+        if self.margin is None and is_lazy(X):
+            raise ValueError(
+                "A candidate looks at the whole array, which is not in memory: set its halo, how "
+                "many entries around a piece it is to be shown, or compute the array first."
+            )
+        if self.margin is None:
+            whole = (slice(None),) * X.ndim
+            core = tuple(slice(0, n) for n in X.shape)
+            pieces = [Piece(whole, core, _BLOCKS)]
+        else:
+            items = getattr(groups[0].members[0][1], "batch_axis", None)
+            items = None if items is None else items % X.ndim
+            pieces = list(divide(X.shape, plan.axes, items, self.margin, _INSIDE))
+            rng.shuffle(pieces)
+        self._n_sets = 1
+        if self.is_masked:
+            self._n_sets = min(group.plan.get_n_splits(X) for group in groups)
+        self._offset = rng.randint(self._n_sets, size=len(pieces))
+        inside = np.mean([prod(s.stop - s.start for s in p.core) for p in pieces])
+        self.n_entries = float(inside) / self._n_sets
+        self.length = len(pieces) * self._n_sets
+        self.length = self.places(max_resources, max_places)
+        kept = _measured(pieces, X, min(self.length, len(pieces)))
+        self._pieces = [piece for piece, _ in kept]
+        self._parts: list[tuple[Any, list[np.ndarray]]] = [(X, [part for _, part in kept])]
+        self.length = min(self.length, len(kept) * self._n_sets)
+
+    def places(self, resources, otherwise: int | None) -> int:
+        """Return how many places there are for resources.
+
+        Parameters
+        ----------
+        resources : int or "auto"
+            A number of entries.
+        otherwise : int or None
+            The number of places for "auto"; None means all.
+
+        Returns
+        -------
+        int
+            The number of places.
+        """
+        wanted = self.length if otherwise is None else otherwise
+        if resources != "auto":
+            wanted = max(1, round(resources / self.n_entries))
+        return min(wanted, self.length)
+
+    def views(self, group: Group, start: int, stop: int) -> Iterator[View]:
+        """Make the views of a group at some places of the course.
+
+        Parameters
+        ----------
+        group : Group
+            The candidates.
+        start, stop : int
+            The first place, and the one after the last.
+
+        Yields
+        ------
+        View
+            The views.
+        """
+        blocks = _BLOCKS**group.X.ndim
+        for place in range(start, stop):
+            turn, k = divmod(place, len(self._pieces))
+            piece, index = self._pieces[k], None
+            part = self._parts_of(group.X)[k]
+            if self.is_masked:
+                n_sets = group.plan.get_n_splits(part)
+                index = (turn + int(self._offset[k])) % min(n_sets, self._n_sets)
+            yield group.plan.view_of_piece(part, piece, index, place * blocks)
+
+    def _parts_of(self, X) -> list[np.ndarray]:
+        """Return the pieces of an array, with margins; of a lazy one, they are kept."""
+        for known, parts in self._parts:
+            if known is X:
+                return parts
+        self._parts.append((X, in_memory([X[piece.outer] for piece in self._pieces])))
+        return self._parts[-1][1]
+
+
+def _common_margin(groups: list[Group], ndim: int) -> int | None:
+    """Return how far the candidates look, or None if one of them looks at everything."""
+    margin = 0.0
+    for group in groups:
+        for _, estimator in group.members:
+            reach = estimator.reach(ndim)
+            margin = max(margin, *((_MARGIN,) if reach is None else reach.distance))
+    return None if margin == inf else ceil(margin)
+
+
+def _measured(pieces: list[Piece], X, limit: int) -> list[tuple[Piece, np.ndarray]]:
+    """Return the first pieces in which something was measured."""
+    kept: list[tuple[Piece, np.ndarray]] = []
+    for first in range(0, len(pieces), max(1, limit)):
+        batch = pieces[first : first + max(1, limit)]
+        parts = in_memory([X[piece.outer] for piece in batch])
+        kept += [
+            (piece, part)
+            for piece, part in zip(batch, parts, strict=True)
+            if not np.isnan(part[piece.core]).all()
+        ]
+        if len(kept) >= limit:
+            break
+    return kept[:limit]

@@ -1,0 +1,159 @@
+"""Arrays that are larger than memory: dask arrays, and zarr files.
+
+The only module that knows of dask, and that imports it, where it is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import ceil
+from typing import Any
+
+import numpy as np
+
+from ._arrays import as_float_array
+
+__all__ = ["as_blocks", "as_float_data", "in_memory", "is_lazy", "map_blocks"]
+
+
+def is_lazy(X: Any) -> bool:
+    """Return whether data are a dask array, which is computed when it is needed.
+
+    Parameters
+    ----------
+    X : object
+        The data.
+
+    Returns
+    -------
+    bool
+        Whether they are.
+    """
+    return type(X).__module__.partition(".")[0] == "dask" and hasattr(X, "chunks")
+
+
+def in_memory(parts: list) -> list[np.ndarray]:
+    """Return parts of the data as arrays; those of a dask array are computed together.
+
+    Parameters
+    ----------
+    parts : list of ndarray or dask array
+        The parts.
+
+    Returns
+    -------
+    list of ndarray
+        The same.
+    """
+    if not any(map(is_lazy, parts)):
+        return parts
+    import dask
+
+    return list(dask.compute(*parts))
+
+
+def as_float_data(X: Any) -> Any:
+    """Return data as an array of floats, or as a dask array of floats if they are one.
+
+    Parameters
+    ----------
+    X : array-like or dask array
+        The data.
+
+    Returns
+    -------
+    ndarray or dask array of float32 or float64
+        `X` itself where the dtype allows. Of a dask array, nothing is computed.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `as_float_array` does; of a dask array the values are not looked at.
+    """
+    if not is_lazy(X):
+        return as_float_array(X)
+    if X.dtype.kind not in "fiub":
+        raise TypeError(
+            f"X must hold real numbers, got dtype {X.dtype}: convert it with X.astype(float)."
+        )
+    if not all(n > 0 for n in X.shape):  # also where it is NaN, not known
+        raise ValueError(
+            f"X is a dask array of shape {X.shape}, which is empty or not known: use "
+            "X.compute_chunk_sizes()."
+        )
+    if X.ndim == 0:
+        raise ValueError("X must be an array with at least one axis, got a scalar.")
+    single = X.dtype.kind == "f" and X.dtype.itemsize <= 4
+    return X.astype(np.float32 if single else np.float64)
+
+
+def as_blocks(values: np.ndarray) -> Any:
+    """Return an array as a dask array.
+
+    Parameters
+    ----------
+    values : ndarray
+        The values.
+
+    Returns
+    -------
+    dask array
+        The same.
+    """
+    import dask.array as da
+
+    return da.from_array(values)
+
+
+def map_blocks(
+    function: Callable, X: Any, halo: tuple[int, ...], period: tuple[int, ...], *others: Any
+) -> Any:
+    """Apply a function to the blocks of a dask array, each shown with a halo.
+
+    Parameters
+    ----------
+    function : callable
+        A function of an array, and of the same part of each of the others, that returns an
+        array of the shape and dtype of the first.
+    X : dask array
+        The data.
+    halo : tuple of int
+        How many entries around a block are shown with it, along each axis.
+    period : tuple of int
+        What is shown begins at a multiple of this along each axis, so that what repeats
+        itself with that period does not notice the cut. 0 leaves the axis whole.
+    *others : dask array of the same shape
+        Further data.
+
+    Returns
+    -------
+    dask array of the shape and dtype of `X`
+        The result, not yet computed; its blocks may be larger than those of `X`.
+    """
+    import dask.array as da
+
+    depth = tuple(h if p == 0 else ceil(h / p) * p for h, p in zip(halo, period, strict=True))
+    chunks = tuple(_aligned(sizes, period[a], depth[a]) for a, sizes in enumerate(X.chunks))
+    whole = (len(sizes) == 1 for sizes in chunks)
+    depths = {a: 0 if alone else d for a, (alone, d) in enumerate(zip(whole, depth, strict=True))}
+    return da.map_overlap(
+        function,
+        *(array.rechunk(chunks) for array in (X, *others)),
+        depth=depths,
+        boundary="none",
+        dtype=X.dtype,
+        meta=np.empty((0,) * X.ndim, dtype=X.dtype),
+    )
+
+
+def _aligned(sizes: tuple[int, ...], period: int, depth: int) -> tuple[int, ...]:
+    """Return sizes of blocks that begin at multiples of the period, none too small for its halo."""
+    total, least = sum(sizes), max(depth, period)
+    if period == 0:
+        return (total,)
+    edges = [0]
+    for edge in np.cumsum(sizes[:-1]):
+        edge = round(edge / period) * period
+        if edge - edges[-1] >= least and total - edge >= least:
+            edges.append(int(edge))
+    return tuple(int(n) for n in np.diff([*edges, total]))

@@ -1,0 +1,245 @@
+"""A search remembers what it has evaluated, and never uses what is stale."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from functools import partial
+
+import joblib
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+from sklearn.exceptions import FitFailedWarning
+
+from sk_n2s import (
+    GridPartition,
+    JInvariantWrapper,
+    SelfSupervisedHalvingSearchCV,
+    SelfSupervisedSearchCV,
+)
+from sk_n2s._memory import key_of
+from sk_n2s.denoisers import median, tv
+from sk_n2s.fills import MeanFill
+
+
+@pytest.fixture
+def calls(tmp_path):
+    """A denoiser that leaves a mark for each of its calls, and how many there are."""
+    marks = tmp_path / "marks"
+    marks.mkdir()
+
+    def shift(X, *, by=0.0):
+        (marks / str(len(list(marks.iterdir())))).touch()
+        return X + by
+
+    return shift, lambda: len(list(marks.iterdir()))
+
+
+X = np.random.default_rng(0).normal(size=(24, 20))
+
+
+def search(denoiser, grid, memory, **params):
+    wrapper = JInvariantWrapper(denoiser, partition=GridPartition(2))
+    return SelfSupervisedSearchCV(wrapper, grid, memory=memory, **params)
+
+
+def test_nothing_is_evaluated_twice(calls, tmp_path):
+    shift, count = calls
+    first = search(shift, {"by": [0.0, 1.0]}, tmp_path / "m").fit(X)
+    assert count() == 2 * 4
+    again = search(shift, {"by": [1.0, 0.0, 2.0]}, str(tmp_path / "m")).fit(X.copy())
+    assert count() == 3 * 4  # only the new one, whatever its place
+    names = [f"split{k}_test_score" for k in range(4)]
+    for name in [*names, "mean_fit_time"]:
+        assert_array_equal(again.cv_results_[name][:2], first.cv_results_[name][::-1])
+    plain = search(shift, {"by": [1.0, 0.0, 2.0]}, None).fit(X)
+    for name in [*names, "rank_test_score", "mean_test_score"]:
+        assert_array_equal(again.cv_results_[name], plain.cv_results_[name])
+
+
+def test_what_differs_is_evaluated(calls, tmp_path):
+    shift, count = calls
+    memory = joblib.Memory(tmp_path / "m", verbose=0)
+    wrapper = JInvariantWrapper(shift, partition=GridPartition(2))
+    grid = {"by": [0.0]}
+
+    def fit(data=X, estimator=wrapper, **params):
+        before = count()
+        SelfSupervisedSearchCV(estimator, grid, memory=memory, **params).fit(data)
+        return count() - before
+
+    def with_params(**params):
+        return JInvariantWrapper(shift, **{"partition": GridPartition(2), **params})
+
+    changed = X.copy()
+    changed[3, 4] += 1e-9
+    assert fit() == 4 and fit() == 0
+    assert fit(changed) == 4
+    assert fit(X.astype(np.float32)) == 4
+    assert fit(estimator=with_params(fill="zero")) == 4
+    assert fit(estimator=with_params(fill=MeanFill("square"))) == 4
+    assert fit(estimator=with_params(partition=GridPartition((2, 1)))) == 2
+    assert fit(scoring="neg_mean_absolute_error") == 4
+    assert fit() == 0
+
+
+def test_halving_remembers(calls, tmp_path):
+    shift, count = calls
+    wrapper = JInvariantWrapper(shift)
+    race = SelfSupervisedHalvingSearchCV(
+        wrapper, {"by": [0.0, 1.0, 2.0]}, memory=tmp_path / "m", margin=2
+    )
+    first = race.fit(X).cv_results_
+    before = count()
+    again = race.fit(X).cv_results_
+    assert count() == before
+    assert_array_equal(again["mean_test_score"], first["mean_test_score"])
+
+
+def test_failures_are_tried_again(tmp_path):
+    state = {"broken": True}
+
+    def denoiser(X, *, by=0.0):
+        if state["broken"]:
+            raise OSError("the disk is full")
+        return X + by
+
+    # A joblib.Memory without a place remembers nothing, as everywhere in scikit-learn.
+    for memory in (tmp_path / "m", joblib.Memory(None)):
+        state["broken"] = True
+        with pytest.raises(ValueError, match="disk is full"):
+            search(denoiser, {"by": [0.0]}, memory).fit(X)
+        state["broken"] = False
+        assert search(denoiser, {"by": [0.0]}, memory).fit(X).best_score_ < 0
+
+
+class Opaque:
+    """What can be copied, but neither pickled nor looked into."""
+
+    __slots__ = ()
+
+    def __deepcopy__(self, memo):
+        return self
+
+    def __reduce__(self):
+        raise TypeError("no")
+
+
+def test_what_cannot_be_remembered_says_so(tmp_path):
+    with pytest.raises(TypeError, match="memory=3 must be the path of a folder"):
+        search(median, {"radius": [1]}, 3).fit(X)
+
+    def denoiser(X, *, how=None):
+        return X
+
+    with pytest.raises(ValueError, match="memory cannot tell .*Opaque.* from other objects"):
+        search(denoiser, {"how": [Opaque()]}, tmp_path).fit(X)
+
+
+def _function(text, **names):
+    scope = {"np": np, "__name__": "__main__", **names}
+    exec(textwrap.dedent(text), scope)
+    return scope["f"]
+
+
+def test_keys_tell_code_apart():
+    """Functions of the user, whose names are the same, by all that their code is made of."""
+    plain = "def f(X, *, a=1):\n    return X + a"
+    versions = {
+        "plain": _function(plain),
+        "constant": _function(plain.replace("X + a", "X + a + 1")),
+        "default": _function(plain.replace("a=1", "a=2")),
+        "operation": _function(plain.replace("+", "-")),
+        "global": _function(plain.replace("X + a", "X + b"), b=1),
+        "other global": _function(plain.replace("X + a", "X + b"), b=2),
+        "global function": _function(plain.replace("X + a", "g(X)"), g=_function(plain)),
+        "other global function": _function(
+            plain.replace("X + a", "g(X)"), g=_function(plain.replace("a=1", "a=3"))
+        ),
+        "inner": _function("def f(X):\n    def g():\n        return 1\n    return X + g()"),
+        "other inner": _function("def f(X):\n    def g():\n        return 2\n    return X + g()"),
+        "closure": (lambda c: lambda X: X + c)(1),
+        "other closure": (lambda c: lambda X: X + c)(2),
+        "partial": partial(_function(plain), a=1),
+        "other partial": partial(_function(plain), a=2),
+        "class": _function("class f:\n    def g(self):\n        return 1"),
+        "other class": _function("class f:\n    def g(self):\n        return 2"),
+        "instance": _function("class f:\n    def __init__(self, a):\n        self.a = a")(1),
+        "other instance": _function("class f:\n    def __init__(self, a):\n        self.a = a")(2),
+        "recursive": _function("def f(X):\n    return f(X)"),
+        "library": np.median,
+        "other library": np.mean,
+        "compiled": np.sqrt,
+        "array": np.arange(3),
+        "other array": np.arange(3.0),
+        "wrapper": JInvariantWrapper(median, radius=2),
+        "other wrapper": JInvariantWrapper(median, radius=3),
+        "wrapper of another": JInvariantWrapper(tv),
+    }
+    keys = {name: key_of(thing) for name, thing in versions.items()}
+    assert len(set(keys.values())) == len(keys)
+    assert key_of(_function("\n\n# moved\n" + plain)) == keys["plain"]
+    assert key_of(JInvariantWrapper(median).set_params(radius=2)) == keys["wrapper"]
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+import numpy as np
+from sk_n2s import JInvariantWrapper, SelfSupervisedSearchCV
+
+def shift(X, *, by=0):
+    marks = Path(sys.argv[1])
+    if by == 5 and sys.argv[2] == "wait":
+        (marks / "waiting").touch()
+        import time
+        time.sleep(600)
+    (marks / f"done-{by}-{len(list(marks.iterdir()))}").touch()
+    return X + by
+
+X = np.random.default_rng(0).normal(size=(24, 20))
+search = SelfSupervisedSearchCV(
+    JInvariantWrapper(shift), {"by": list(range(8))}, n_splits=1, memory=sys.argv[3]
+).fit(X)
+print(search.best_params_["by"])
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="SIGKILL is a signal of POSIX")
+def test_a_search_that_was_killed_goes_on(tmp_path):
+    (tmp_path / "marks").mkdir()
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+
+    def command(what):
+        return [sys.executable, script, tmp_path / "marks", what, tmp_path / "memory"]
+
+    with subprocess.Popen(command("wait")) as killed:
+        while not (tmp_path / "marks" / "waiting").exists():
+            assert killed.poll() is None
+        killed.send_signal(signal.SIGKILL)
+    assert killed.returncode == -signal.SIGKILL
+    done = {p.name.split("-")[1] for p in (tmp_path / "marks").glob("done-*")}
+    assert done == set("01234")
+    after = subprocess.run(command("go on"), capture_output=True, text=True, check=True)
+    assert after.stdout.strip() == "0"
+    marks = [p.name.split("-")[1] for p in (tmp_path / "marks").glob("done-*")]
+    assert sorted(marks) == list("01234567")  # each of them once
+
+
+def test_the_memory_is_shared_by_processes(tmp_path):
+    kwargs = {"memory": tmp_path, "n_jobs": 2}
+    slow = lambda X, *, by=0: X + by  # noqa: E731
+    two = search(slow, {"by": [0, 1, 2]}, **kwargs).fit(X)
+    stored = sum(path.name == "output.pkl" for path in tmp_path.rglob("*"))
+    assert stored == 12
+    one = search(slow, {"by": [0, 1, 2]}, tmp_path).fit(X)
+    assert_array_equal(one.cv_results_["mean_fit_time"], two.cv_results_["mean_fit_time"])
+
+
+def test_a_warning_of_failures_is_given_each_time(tmp_path):
+    for _ in range(2):
+        with pytest.warns(FitFailedWarning, match="radius=-1"):
+            search(median, {"radius": [-1, 1]}, tmp_path).fit(X)
