@@ -66,7 +66,9 @@ def blend(
     Blend
         The blend, and its weights.
     """
-    variance = np.asarray(variance_at(noise_variance, invariant), dtype=np.float64)
+    squares = squared_error(X, invariant)
+    # Of float32 data they are float32, if squares fit into that; so is then all that follows.
+    variance = np.asarray(variance_at(noise_variance, invariant), dtype=squares.dtype)
     local, level = (
         apply_denoiser(
             gaussian_exact,
@@ -76,14 +78,20 @@ def blend(
             batch_axis=batch_axis,
             allow_nan=True,
         )
-        for values in _with_level(squared_error(X, invariant), variance)
+        for values in _with_level(squares, variance)
     )
-    excess = np.maximum(np.nan_to_num(local) - np.nan_to_num(level), 0)
+    missing = np.isnan(X)
+    excess = local - level
+    np.nan_to_num(excess, copy=False)
+    np.maximum(excess, 0, out=excess)
     total = variance + excess
-    own = np.zeros(X.shape)
-    np.divide(excess, total, out=own, where=total > 0)
-    own = np.where(np.isnan(X), 0, own).astype(X.dtype)
-    output = np.where(np.isnan(X), invariant, invariant + own * (X - invariant))
+    own = np.zeros_like(excess)
+    np.divide(excess, total, out=own, where=(total > 0) & ~missing)
+    own = own.astype(X.dtype, copy=False)
+    output = X - invariant
+    output *= own
+    output += invariant
+    np.copyto(output, invariant, where=missing)
     return Blend(output, own, variance if variance.ndim else float(variance))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import ast
 import os
+import shutil
 import sys
 import uuid
 import warnings
@@ -17,6 +18,7 @@ import numpy as np
 from . import __version__
 from .auto import AutoDenoiser
 from .denoisers import DENOISERS
+from .distributed import in_memory, read_zarr, write_zarr
 from .plotting import figure_formats, true_errors, write_curve
 from .search import SelfSupervisedSearchCV
 from .wrapper import JInvariantWrapper
@@ -26,7 +28,8 @@ __all__ = ["main"]
 _IMAGES = (".png", ".jpg", ".jpeg", ".bmp")  # hold integers, and colours in their last axis
 _ARRAYS = (".npy", ".tif", ".tiff")  # hold floats as well
 _MOST_VALUES = 1000
-_SUFFIXES = ", ".join(_IMAGES + _ARRAYS)
+_STORE = ".zarr"  # a folder: an array that need not fit into memory
+_SUFFIXES = ", ".join((*_IMAGES, *_ARRAYS, _STORE))
 
 
 class _Refusal(Exception):
@@ -55,10 +58,26 @@ def _classic() -> tuple[_Picture, np.ndarray]:
     return _Picture(noisy / 255, noisy.dtype, 1 / 255), clean / 255
 
 
-def _read(path: Path) -> _Picture:
-    if path.suffix.lower() not in _IMAGES + _ARRAYS:
+def _format(path: Path) -> str:
+    """Return the suffix that tells the format; an array may lie deeper in a zarr folder."""
+    stores = (_STORE for part in path.parts if part.lower().endswith(_STORE))
+    return next(stores, path.suffix.lower())
+
+
+def _check_known(path: Path) -> None:
+    if _format(path) not in (*_IMAGES, *_ARRAYS, _STORE):
         raise _Refusal(f"{path}: unknown format {path.suffix!r}, use one of {_SUFFIXES}")
+
+
+def _read(path: Path, lazily: bool = False) -> _Picture:
+    """Read a file; a zarr array `lazily`, in blocks when they are needed."""
+    _check_known(path)
+    if not path.exists():
+        raise _Refusal(f"{path}: there is no such file")
     try:
+        if _format(path) == _STORE:
+            array = read_zarr(str(path))
+            return _Picture(array if lazily else array.compute(), array.dtype)
         if path.suffix.lower() == ".npy":
             array = np.load(path, allow_pickle=False)
         elif path.suffix.lower() in _ARRAYS:
@@ -69,8 +88,8 @@ def _read(path: Path) -> _Picture:
             from skimage import io
 
             array = io.imread(path)
-    except FileNotFoundError:
-        raise _Refusal(f"{path}: there is no such file") from None
+    except ImportError as error:
+        raise _Refusal(f"{path}: {error}") from None
     except Exception as error:  # the readers of image formats raise almost anything
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise _Refusal(f"{path}: cannot be read as an array ({reason[0]})") from None
@@ -83,7 +102,7 @@ def _read(path: Path) -> _Picture:
 
 def _encoded(path: Path, array: np.ndarray, like: _Picture) -> tuple[np.ndarray, str]:
     """Return the array as the file's format holds it, and what was lost on the way."""
-    if path.suffix.lower() not in _IMAGES:
+    if _format(path) not in _IMAGES:
         return array, ""
     limits = np.iinfo(like.dtype)
     steps = np.rint(array / like.unit)
@@ -94,8 +113,10 @@ def _encoded(path: Path, array: np.ndarray, like: _Picture) -> tuple[np.ndarray,
     )
 
 
-def _save(path: str, array: np.ndarray) -> None:
-    if path.endswith(".npy"):
+def _save(path: str, array, jobs: int | None) -> None:
+    if path.endswith(_STORE):
+        write_zarr(path, array, jobs)
+    elif path.endswith(".npy"):
         np.save(path, array)
     elif path.endswith((".tif", ".tiff")):
         import tifffile
@@ -109,12 +130,14 @@ def _save(path: str, array: np.ndarray) -> None:
 
 def _write(path: Path, save: Callable[[str], None]) -> None:
     """Write a file whole or not at all."""
-    partial = path.with_name(f".{uuid.uuid4().hex}{path.suffix.lower()}")
+    partial = path.with_name(f".{uuid.uuid4().hex}{_format(path)}")
     try:
         try:
             save(str(partial))
             os.replace(partial, path)
         finally:
+            if partial.is_dir():
+                shutil.rmtree(partial)
             partial.unlink(missing_ok=True)
     except OSError as error:
         raise _Refusal(f"{path}: cannot be written ({error.strerror or error})") from None
@@ -122,6 +145,8 @@ def _write(path: Path, save: Callable[[str], None]) -> None:
 
 def _check_target(path: Path, sources: Sequence[Path], what: str) -> None:
     """Refuse a file that could not be written, before anything is computed."""
+    if path.is_dir() and _format(path) == _STORE:
+        raise _Refusal(f"{path}: exists, and a folder is not overwritten; name another {what}")
     if path.is_dir():
         raise _Refusal(f"{path}: is a folder, give a file for the {what}")
     if not path.parent.is_dir():
@@ -133,9 +158,8 @@ def _check_target(path: Path, sources: Sequence[Path], what: str) -> None:
 
 
 def _check_format(path: Path, like: _Picture) -> None:
-    suffix = path.suffix.lower()
-    if suffix not in _IMAGES + _ARRAYS:
-        raise _Refusal(f"{path}: unknown format {path.suffix!r}, use one of {_SUFFIXES}")
+    _check_known(path)
+    suffix = _format(path)
     held = (np.uint8, np.uint16) if suffix == ".png" and like.array.ndim == 2 else (np.uint8,)
     if suffix in _IMAGES and not (like.array.ndim == 2 or like.is_coloured):
         raise _Refusal(f"{path}: {suffix} cannot hold shape {like.array.shape}, write .npy or .tif")
@@ -222,8 +246,9 @@ def _calibrate(args: argparse.Namespace) -> None:
         stem, suffix = "camera", ".png"
         print("scikit-image's camera with Gaussian noise of variance 0.01, seed 3")
     else:
-        noisy, clean = _read(sources[0]), None
-        stem, suffix = sources[0].stem, sources[0].suffix
+        # Where the truth is known, errors are computed in memory.
+        noisy, clean = _read(sources[0], lazily=args.clean is None), None
+        stem, suffix = sources[0].stem, sources[0].suffix or _format(sources[0])
     if args.clean is not None:
         clean = _read(Path(args.clean)).array * noisy.unit
         if clean.shape != noisy.array.shape:
@@ -246,9 +271,12 @@ def _calibrate(args: argparse.Namespace) -> None:
         output=args.returns,
         channel_axis=channel_axis,
         batch_axis=args.batch_axis,
+        halo=args.halo,
     )
     search = SelfSupervisedSearchCV(wrapper, grid, n_jobs=args.jobs).fit(noisy.array)
     denoised = search.transform(noisy.array)
+    if _format(output) != _STORE:
+        denoised = in_memory([denoised])[0]
 
     errors = None if clean is None else true_errors(search, clean)
     kind = "plain" if args.returns == "plain" else "invariant"  # what was scored
@@ -259,7 +287,7 @@ def _calibrate(args: argparse.Namespace) -> None:
         variance = np.mean(np.square(noisy.array - clean))
         print(f"loss - true error: {gap:.6g}; variance of the noise: {variance:.6g}")
     encoded, lost = _encoded(output, denoised, noisy)
-    _write(output, lambda path: _save(path, encoded))
+    _write(output, lambda path: _save(path, encoded, args.jobs))
     print(f"wrote {output}{lost}")
     if drawn:
         _write(figure, lambda path: write_curve(search, path, errors=errors))
@@ -278,7 +306,7 @@ def _channel_axis(args: argparse.Namespace, noisy: _Picture) -> int | None:
 def _denoise(args: argparse.Namespace) -> None:
     source = Path(args.image)
     noisy = _read(source)
-    output = Path(args.output or f"{source.stem}_denoised{source.suffix}")
+    output = Path(args.output or f"{source.stem}_denoised{source.suffix or _format(source)}")
     _check_target(output, [source], "output")
     _check_format(output, noisy)
     auto = AutoDenoiser(
@@ -290,7 +318,7 @@ def _denoise(args: argparse.Namespace) -> None:
     ).fit(noisy.array)
     print(auto.summary_)
     encoded, lost = _encoded(output, auto.transform(noisy.array), noisy)
-    _write(output, lambda path: _save(path, encoded))
+    _write(output, lambda path: _save(path, encoded, args.jobs))
     print(f"wrote {output}{lost}")
 
 
@@ -365,6 +393,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     calibrate.add_argument(
         "--figure", metavar="FILE", help="the loss of each candidate; default: OUT_calibration.png"
+    )
+    calibrate.add_argument(
+        "--halo",
+        type=int,
+        metavar="N",
+        help="entries around a block of a zarr array that are shown to the denoiser with it; "
+        "default: as far as it looks",
     )
     calibrate.add_argument("--clean", metavar="FILE", help="the truth, to print the true error")
     calibrate.add_argument(

@@ -13,7 +13,18 @@ import numpy as np
 
 from ._arrays import as_float_array
 
-__all__ = ["as_blocks", "as_float_data", "in_memory", "is_lazy", "map_blocks"]
+__all__ = [
+    "as_blocks",
+    "as_float_data",
+    "in_memory",
+    "is_lazy",
+    "map_blocks",
+    "read_zarr",
+    "write_zarr",
+]
+
+#: Bytes of a block, about, that a file is read in.
+_BLOCK = 2**24
 
 
 def is_lazy(X: Any) -> bool:
@@ -157,3 +168,68 @@ def _aligned(sizes: tuple[int, ...], period: int, depth: int) -> tuple[int, ...]
         if edge - edges[-1] >= least and total - edge >= least:
             edges.append(int(edge))
     return tuple(int(n) for n in np.diff([*edges, total]))
+
+
+def read_zarr(path: str) -> Any:
+    """Return an array in a zarr file as a dask array.
+
+    Parameters
+    ----------
+    path : str
+        Where the array is: the folder, or one inside it if that holds a group.
+
+    Returns
+    -------
+    dask array
+        The array, in blocks of some 16 MiB that are made of whole chunks of the file.
+
+    Raises
+    ------
+    ImportError
+        If dask or zarr are not installed.
+    """
+    array = _dask_array().from_zarr(path)
+    return array.rechunk("auto", block_size_limit=_BLOCK)
+
+
+def write_zarr(path: str, array: Any, n_jobs: int | None = None) -> None:
+    """Write an array to a zarr file; of a dask array, one block after the other.
+
+    Parameters
+    ----------
+    path : str
+        The folder to make.
+    array : ndarray or dask array
+        The array.
+    n_jobs : int, default=None
+        How many blocks are computed at a time; None and -1 mean one on each core.
+
+    Raises
+    ------
+    ImportError
+        If dask or zarr are not installed.
+    """
+    da = _dask_array()
+    import dask
+
+    if not is_lazy(array):
+        array = da.from_array(array, chunks="auto")
+    elif any(len(set(sizes[:-1])) > 1 or sizes[-1] > sizes[0] for sizes in array.chunks):
+        # zarr's chunks are all of one size.
+        array = array.rechunk({a: max(sizes) for a, sizes in enumerate(array.chunks)})
+    options: dict[str, Any] = {"scheduler": "threads"}
+    if n_jobs is not None and n_jobs > 0:
+        options["num_workers"] = n_jobs
+    with dask.config.set(options):
+        array.to_zarr(path)
+
+
+def _dask_array():
+    try:
+        import dask.array as da
+        import zarr  # noqa: F401
+    except ImportError as error:
+        raise ImportError(
+            f"{error.name} is not installed, which zarr files need: pip install 'sk_n2s[dask]'"
+        ) from None
+    return da

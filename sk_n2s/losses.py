@@ -40,10 +40,10 @@ def squared_error(target: np.ndarray, prediction: np.ndarray) -> np.ndarray:
     if difference.dtype != np.float32:
         return np.square(difference, out=difference)
     with np.errstate(over="ignore", under="ignore"):
-        squared = np.square(difference)
+        squared = np.square(difference, out=difference)
         if _SMALL < np.mean(squared, dtype=np.float64) < _LARGE:
             return squared
-    return np.square(difference, dtype=np.float64)
+    return np.square(target - prediction, dtype=np.float64)
 
 
 def absolute_error(target: np.ndarray, prediction: np.ndarray) -> np.ndarray:

@@ -26,6 +26,9 @@ LEVEL_ERROR = 0.02
 #: hard thresholds do, and small enough to be a derivative.
 _STEP = 0.1
 
+#: Between these, the squares of float32 numbers keep their digits.
+_SMALL, _LARGE = 1e-30, 1e30
+
 #: Into how many blocks an array is divided for the confidence interval, at most.
 _MOST_BLOCKS = 256
 
@@ -68,8 +71,13 @@ def probed_penalty(
         return np.zeros(X.shape)
     step = X.dtype.type(_STEP * level)
     signs = np.random.default_rng(random_state).integers(0, 2, X.shape, dtype=np.int8) * 2 - 1
-    change = (denoise(X + signs * step) - denoised).astype(np.float64)  # squares may not fit
-    return 2 * np.asarray(noise_variance, np.float64) * change / (signs * float(step))
+    change = denoise(X + signs * step) - denoised
+    change *= signs
+    # Squares of float32 data may not fit into their format.
+    fits = _SMALL < level**2 < _LARGE
+    dtype = X.dtype if fits else np.dtype(np.float64)
+    factor = np.asarray(2 * np.asarray(noise_variance, np.float64) / float(step)).astype(dtype)
+    return np.multiply(change, factor, out=change) if fits else change.astype(dtype) * factor
 
 
 def output_and_penalty(estimator, X, noise_variance) -> tuple[np.ndarray, np.ndarray]:

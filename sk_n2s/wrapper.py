@@ -13,6 +13,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ._arrays import as_float_array, has_nan, per_axis, split_axes
+from ._callbacks import CallbackSupportMixin, Task, with_callbacks
 from ._calling import apply_denoiser, name_of
 from ._parameters import DenoiserParameters
 from .blending import BLEND_REACH, blend
@@ -33,7 +34,7 @@ __all__ = ["JInvariantWrapper"]
 _STRIDE = 4
 
 
-class JInvariantWrapper(TransformerMixin, DenoiserParameters):
+class JInvariantWrapper(CallbackSupportMixin, TransformerMixin, DenoiserParameters):
     """Turn a classical denoiser into its J-invariant counterpart.
 
     A J-invariant function predicts entries from the others only:
@@ -311,6 +312,7 @@ class JInvariantWrapper(TransformerMixin, DenoiserParameters):
 
     # scikit-learn's interface --------------------------------------------------------
 
+    @with_callbacks
     def fit(self, X, y=None):
         """Validate the parameters against the data.
 
@@ -334,11 +336,12 @@ class JInvariantWrapper(TransformerMixin, DenoiserParameters):
         TypeError, ValueError
             If the data or a parameter are not valid, or do not fit each other.
         """
-        array = as_float_data(X)
-        plan = self.view_plan(array)
-        variance = None
-        if self.output == "blend":
-            variance = self._noise_variance(array)
+        with Task.of_fit(self, 0):
+            array = as_float_data(X)
+            plan = self.view_plan(array)
+            variance = None
+            if self.output == "blend":
+                variance = self._noise_variance(array)
         for name in ("n_features_in_", "feature_names_in_", "noise_variance_", "n_axes_"):
             self.__dict__.pop(name, None)  # of an earlier fit
         if array.ndim == 2:

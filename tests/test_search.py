@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.stats import loguniform
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
 from sklearn.decomposition import PCA
@@ -20,10 +21,11 @@ from sk_n2s import (
     GridPartition,
     JInvariantWrapper,
     RandomPartition,
+    SelfSupervisedRandomizedSearchCV,
     SelfSupervisedSearchCV,
     WholeArray,
 )
-from sk_n2s.denoisers import gaussian, median, nl_means, tv, uniform
+from sk_n2s.denoisers import exact_form_of, gaussian, median, nl_means, tv, uniform
 from sk_n2s.fills import MeanFill
 from sk_n2s.losses import absolute_error, poisson_deviance, squared_error
 
@@ -530,3 +532,91 @@ def test_single_precision_has_no_favourite_unit(noisy, unit):
     scores = search.fit(noisy).cv_results_["mean_test_score"]
     found = search.fit((noisy * unit).astype(np.float32)).cv_results_["mean_test_score"]
     np.testing.assert_allclose(found / unit**2, scores, rtol=1e-4)
+
+
+# Randomized --------------------------------------------------------------------------------
+
+
+def test_a_randomized_search_draws_from_distributions(noisy):
+    space = [
+        {"denoiser": [tv], "weight": loguniform(0.01, 1.0)},
+        {"denoiser": [median], "radius": [1, 2, 3]},
+    ]
+    search = SelfSupervisedRandomizedSearchCV(
+        JInvariantWrapper(median), space, n_iter=16, random_state=0, n_splits=2
+    ).fit(noisy)
+    drawn = search.cv_results_["params"]
+    assert len(drawn) == 16
+    weights = [p["weight"] for p in drawn if p["denoiser"] is tv]
+    assert len(set(weights)) == len(weights) > 4 and 0.01 <= min(weights) <= max(weights) <= 1
+    grid = [{name: [value] for name, value in params.items()} for params in drawn]
+    whole = SelfSupervisedSearchCV(JInvariantWrapper(median), grid, n_splits=2).fit(noisy)
+    assert_array_equal(whole.cv_results_["mean_test_score"], search.cv_results_["mean_test_score"])
+    assert search.best_params_ == whole.best_params_
+    assert_array_equal(search.transform(noisy), whole.transform(noisy))
+    again = clone(search).fit(noisy)
+    assert [p.get("weight") for p in again.cv_results_["params"]] == [
+        p.get("weight") for p in drawn
+    ]
+
+
+def test_a_randomized_search_says_what_is_wrong(noisy):
+    for params, reason in [
+        ({"n_iter": 0}, "'n_iter' parameter"),
+        ({"param_distributions": 3}, "'param_distributions' parameter"),
+        ({"random_state": "now"}, "'random_state' parameter"),
+    ]:
+        search = SelfSupervisedRandomizedSearchCV(JInvariantWrapper(median), {"radius": [1]})
+        with pytest.raises(ValueError, match=reason):
+            search.set_params(**params).fit(noisy)
+
+
+@pytest.mark.parametrize("n_jobs", [2, -1])
+def test_threads_give_the_same_result_bit_for_bit(n_jobs, noisy):
+    """The package's denoisers run in threads, one core each."""
+    grid = [{"denoiser": [tv, nl_means, gaussian, partial(uniform, radius=2)]}]
+    one = SelfSupervisedSearchCV(JInvariantWrapper(median), grid).fit(noisy)
+    places = []
+
+    def here(X):
+        places.append(threading.get_ident())
+        return X
+
+    here.releases_gil = True
+    many = SelfSupervisedSearchCV(JInvariantWrapper(median), grid, n_jobs=n_jobs).fit(noisy)
+    assert_array_equal(one.cv_results_["mean_test_score"], many.cv_results_["mean_test_score"])
+    SelfSupervisedSearchCV(JInvariantWrapper(here), {"fill": ["mean"]}, n_jobs=2).fit(noisy)
+    assert len(places) == 4  # in this process, which an attribute of the function decides
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_each_task_has_one_core(n_jobs, noisy):
+    def count(X, *, k=0):
+        from threadpoolctl import threadpool_info
+
+        most = max(pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas")
+        return np.full_like(X, most - 1)
+
+    search = SelfSupervisedSearchCV(JInvariantWrapper(count), {"k": [0, 1]}, n_jobs=n_jobs)
+    with pytest.warns(UserWarning, match="No candidate is better"):
+        search.fit(noisy)
+    assert search.best_score_ == pytest.approx(-np.mean(noisy**2), rel=0.05)  # of zeros
+
+
+def test_processes_share_the_data(rng):
+    """They map the same file into memory, rather than each getting a copy."""
+    X = rng.normal(size=(512, 300))
+
+    def denoiser(X, *, k=0):
+        return X
+
+    @exact_form_of(denoiser)
+    def exact(X, *, k=0):
+        assert isinstance(X, np.memmap) and not X.flags.writeable
+        return np.zeros_like(X)
+
+    grid = {"k": [0, 1, 2]}
+    search = SelfSupervisedSearchCV(JInvariantWrapper(denoiser), grid, n_jobs=2, refit=False)
+    with pytest.warns(UserWarning, match="No candidate is better"):
+        search.fit(X)
+    assert search.best_score_ == pytest.approx(-np.mean(X**2))

@@ -12,6 +12,7 @@ from sk_n2s import (
     GeneralizedAnscombe,
     JInvariantWrapper,
     SelfSupervisedHalvingSearchCV,
+    SelfSupervisedRandomizedSearchCV,
     SelfSupervisedSearchCV,
     SelfSupervisedStacker,
     WholeArray,
@@ -37,6 +38,7 @@ ESTIMATORS = [
     JInvariantWrapper(tv, output="plain"),
     SelfSupervisedSearchCV(JInvariantWrapper(median), {"radius": [1, 2]}),
     SelfSupervisedHalvingSearchCV(JInvariantWrapper(median), {"radius": [1, 2]}),
+    SelfSupervisedRandomizedSearchCV(JInvariantWrapper(median), {"radius": [1, 2]}, n_iter=2),
     SelfSupervisedStacker([("median", JInvariantWrapper(median))]),
     AutoDenoiser("fast"),
     RegressionDenoiser(Ridge(), radius=1, scales=(1,)),
@@ -106,3 +108,18 @@ def test_any_draw_of_rows_is_a_run_of_rows(rng):
         assert len(drawn) == n
         assert 0 <= drawn[0] <= drawn[-1] < 50
     np.testing.assert_array_equal(rows, np.arange(50))
+
+
+@pytest.mark.filterwarnings("ignore")  # of Optuna's, who would rather have several splits
+def test_optuna_searches_over_the_wrapper(noisy, clean):
+    integration = pytest.importorskip("optuna_integration")
+    from optuna.distributions import FloatDistribution
+
+    space = {"weight": FloatDistribution(0.01, 1.0, log=True)}
+    search = integration.OptunaSearchCV(
+        JInvariantWrapper(tv), space, cv=WholeArray(), n_trials=20, random_state=0
+    ).fit(noisy)
+    weights = np.geomspace(0.01, 1.0, 30)
+    scores = [JInvariantWrapper(tv, weight=w).fit(noisy).score(noisy) for w in weights]
+    assert search.best_score_ > max(scores) * (1 + 0.002)  # scores are negative
+    assert search.transform(noisy).shape == noisy.shape
