@@ -10,6 +10,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from ._grouping import Group
+from .denoisers.locality import Reach
 from .distributed import in_memory, is_lazy
 from .pieces import Piece, divide
 from .views import View
@@ -54,6 +55,11 @@ class Course:
         How many places there are.
     margin : int or None
         The margin that was taken.
+    is_lazy : bool
+        Whether the data are not in memory.
+    misleads : bool
+        Whether candidates answer otherwise on a piece than on the whole of the data, as
+        they rest upon estimates from all that they see.
 
     Raises
     ------
@@ -70,12 +76,15 @@ class Course:
                 "SelfSupervisedSearchCV."
             )
         self.is_masked = not all(group.plan.is_single for group in groups)
-        self.margin = _common_margin(groups, X.ndim) if margin == "auto" else margin
+        reaches = [e.reach(X.ndim) for group in groups for _, e in group.members]
+        self.margin = _common_margin(reaches) if margin == "auto" else margin
         plans = [group.plan for group in groups]
         if self.is_masked and any(0 in p.partition.period(X.ndim, p.axes) for p in plans):
             self.margin = None  # the partition divides nothing but the whole
         rng = check_random_state(random_state)
-        if self.margin is None and is_lazy(X):
+        self.is_lazy = is_lazy(X)
+        self.misleads = self.margin is not None and any(r is None or r.adapts for r in reaches)
+        if self.margin is None and self.is_lazy:
             raise ValueError(
                 "A candidate looks at the whole array, which is not in memory: set its halo, how "
                 "many entries around a piece it is to be shown, or compute the array first."
@@ -156,13 +165,10 @@ class Course:
         return self._parts[-1][1]
 
 
-def _common_margin(groups: list[Group], ndim: int) -> int | None:
+def _common_margin(reaches: list[Reach | None]) -> int | None:
     """Return how far the candidates look, or None if one of them looks at everything."""
-    margin = 0.0
-    for group in groups:
-        for _, estimator in group.members:
-            reach = estimator.reach(ndim)
-            margin = max(margin, *((_MARGIN,) if reach is None else reach.distance))
+    distances = [(_MARGIN,) if reach is None else reach.distance for reach in reaches]
+    margin = max(max(distance) for distance in distances)
     return None if margin == inf else ceil(margin)
 
 

@@ -20,6 +20,9 @@ __all__ = ["SelfSupervisedHalvingSearchCV"]
 #: Pieces that are shown in the first iteration, and at most, unless the user says otherwise.
 _FIRST, _LAST = 8, 128
 
+#: Candidates that are compared on all of the data, where pieces mislead.
+_FINALISTS = 4
+
 #: A candidate is out if it is worse than the best with this confidence.
 _CONFIDENCE = 0.99
 
@@ -32,6 +35,11 @@ class SelfSupervisedHalvingSearchCV(BaseSelfSupervisedSearch):
     The candidates see the same entries hidden, so that their losses differ by little else
     than their quality: a candidate is dropped when its loss exceeds that of the best with a
     confidence of 99 %, by the differences on all pieces so far; what is tied goes on.
+
+    A denoiser that rests upon estimates from all that it sees, such as thresholds or a noise
+    level, is another one on a piece; so may be a function that does not say how far it
+    looks. If there are such candidates, the best four are compared in one last iteration on
+    all of the data, with one set of the partition hidden.
 
     Parameters
     ----------
@@ -46,7 +54,9 @@ class SelfSupervisedHalvingSearchCV(BaseSelfSupervisedSearch):
         How many entries are scored in the first iteration. "auto" means those of 8 pieces.
     max_resources : int or "auto", default="auto"
         How many entries are scored of a candidate at most. "auto" means those of 128
-        pieces: the price of the search does not grow with the data beyond that.
+        pieces, and a last iteration on all of the data where pieces mislead: without it,
+        the price of the search does not grow with the data. A number leaves that out, and
+        so does a dask array.
     aggressive_elimination : bool, default=False
         Whether no more than one in `factor` candidates goes on, whether tied or not.
     margin : int, "auto" or None, default="auto"
@@ -167,25 +177,39 @@ class SelfSupervisedHalvingSearchCV(BaseSelfSupervisedSearch):
             more["n_resources"] += [n_resources[-1]] * len(candidates)
             return PiecesRound(course, seen, target)
 
+        def whole(groups: list[Group]) -> PiecesRound:
+            final = Course(groups, None, self.random_state, max_places=1)
+            n_resources.append(round(final.n_entries))
+            more["n_resources"] += [n_resources[-1]] * len(candidates)
+            return PiecesRound(final, 0, 1)
+
         candidates = list(ParameterGrid(self.param_grid))
         rows: list[int] | None = None
         more: dict[str, list] = {"iter": [], "n_resources": []}
         n_candidates: list[int] = []
         n_resources: list[int] = []
-        while True:
+        goes_on = True
+        while goes_on:
             first = len(more["iter"])
             more["iter"] += [len(n_candidates)] * len(candidates)
             n_candidates.append(len(candidates))
-            _, answers = evaluate(candidates, plan, rows, more)
-            kept = _tied_with_the_best(answers)
+            answers = evaluate(candidates, plan, rows, more)[1]
+            has_final = course is not None and course.misleads and self._may_see_all(course)
+            fewest = _FINALISTS if has_final else 1
+            kept = _tied_with_the_best(answers, fewest)
             if self.aggressive_elimination:
-                kept = kept[: max(1, ceil(len(candidates) / self.factor))]
-            if course is None or len(kept) < 2 or target >= most:
-                break
+                kept = kept[: max(fewest, ceil(len(candidates) / self.factor))]
+            goes_on = course is not None and len(kept) > fewest and target < most
+            seen, target = target, min(most, ceil(target * self.factor))
+            if has_final and not goes_on:
+                kept = kept[:fewest]
             kept.sort()
             rows = [first + k for k in kept]
             candidates = [candidates[k] for k in kept]
-            seen, target = target, min(most, ceil(target * self.factor))
+        if has_final and len(candidates) > 1:
+            more["iter"] += [len(n_candidates)] * len(candidates)
+            n_candidates.append(len(candidates))
+            kept = _tied_with_the_best(evaluate(candidates, whole, None, more)[1], 1)
         self._outcome = {
             "n_resources_": n_resources,
             "n_candidates_": n_candidates,
@@ -195,6 +219,10 @@ class SelfSupervisedHalvingSearchCV(BaseSelfSupervisedSearch):
             "max_resources_": 0 if course is None else round(most * course.n_entries),
             "margin_": None if course is None else course.margin,
         }
+
+    def _may_see_all(self, course: Course) -> bool:
+        """Return whether finalists can be compared on all of the data."""
+        return self.max_resources == "auto" and not course.is_lazy
 
     def _best_index(self, results):
         last = np.flatnonzero(results["iter"] == results["iter"].max())
@@ -209,8 +237,11 @@ class SelfSupervisedHalvingSearchCV(BaseSelfSupervisedSearch):
         return self
 
 
-def _tied_with_the_best(answers: list[list[Answer]]) -> list[int]:
-    """Return the candidates that are not worse than the best beyond doubt, the best first."""
+def _tied_with_the_best(answers: list[list[Answer]], fewest: int) -> list[int]:
+    """Return the candidates that are not worse than the best beyond doubt, the best first.
+
+    If those are fewer than `fewest`, the next are returned as well.
+    """
     found = {i: losses_of(per) for i, per in enumerate(answers) if not any(a.failure for a in per)}
     means = {}
     for i, losses in found.items():
@@ -220,8 +251,8 @@ def _tied_with_the_best(answers: list[list[Answer]]) -> list[int]:
     order = sorted(means, key=lambda i: means[i])
     if not order:
         return []
-    best, *others = order
-    return [best, *(i for i in others if not _is_worse(found[i], found[best]))]
+    best = order[0]
+    return [i for k, i in enumerate(order) if k < fewest or not _is_worse(found[i], found[best])]
 
 
 def _is_worse(losses: dict, best: dict) -> bool:

@@ -294,13 +294,14 @@ class JInvariantWrapper(CallbackSupportMixin, TransformerMixin, DenoiserParamete
             far it looks.
         """
         axes = self._axes(ndim)[2]
-        if self.halo is not None:
-            return Reach(tuple(map(float, per_axis(self.halo, len(axes), name="halo"))), False)
         reach = reach_of(self.denoiser, self.denoiser_params, len(axes))
+        if self.halo is not None:
+            halo = per_axis(self.halo, len(axes), name="halo")
+            return Reach(tuple(map(float, halo)), False, reach is None or reach.adapts)
         if reach is None:
             return None
         around = check_fill(self.fill).reach + (BLEND_REACH if self.output == "blend" else 0)
-        return Reach(tuple(d + around for d in reach.distance), reach.exactly)
+        return reach._replace(distance=tuple(d + around for d in reach.distance))
 
     @property
     def releases_gil(self) -> bool:

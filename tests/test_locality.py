@@ -54,8 +54,9 @@ def test_the_answer_does_not_depend_on_what_is_beyond(name, form, noisy):
 
 
 def test_what_is_estimated_from_all_is_not_exactly_local():
-    assert reach_of(tv, {"weight": 0.1}, 3) == ((31.0,) * 3, True)
-    assert reach_of(tv, {}, 3) == ((31.0,) * 3, False)
+    assert reach_of(tv, {"weight": 0.1}, 3) == ((31.0,) * 3, True, False)
+    assert reach_of(tv, {}, 3) == ((31.0,) * 3, False, True)
+    assert reach_of(wavelet, {"sigma": 0.1}, 2).adapts
 
 
 def test_how_reaches_are_found():

@@ -18,7 +18,7 @@ __all__ = ["wavelet"]
 _HARDLY = 32
 
 
-@reaches(_HARDLY, exactly=False)
+@reaches(_HARDLY, exactly=False, adapts=True)
 def wavelet(
     X,
     *,
