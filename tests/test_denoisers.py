@@ -305,7 +305,7 @@ def test_zero_strength_changes_nothing(rng):
         np.testing.assert_array_equal(call(X), X)
 
 
-@pytest.mark.parametrize("shape", [(9,), (5, 6), (3, 4, 2)], ids=str)
+@pytest.mark.parametrize("shape", [(9,), (8,), (5, 6), (4, 1, 7), (3, 4, 2)], ids=str)
 @pytest.mark.parametrize("denoiser", [butterworth, wiener])
 def test_frequency_filters_leave_an_entry_out_exactly(denoiser, shape, rng):
     n = int(np.prod(shape))

@@ -10,7 +10,7 @@ from scipy import fft
 from .._arrays import along, split_axes
 from ._scale import non_negative
 from .exact import exact_form_of
-from .linear import least_weight
+from .linear import least_weight, take_out
 from .locality import reaches
 
 __all__ = ["butterworth", "wiener"]
@@ -187,28 +187,57 @@ def _ratio(X, cutoff, channel_axis) -> np.ndarray:
         return np.where(square > 0, np.sqrt(square) / cutoff, 0)
 
 
-def _filtered(X, gain, axes):
-    spectrum = fft.dctn(X, axes=axes, norm="ortho")
-    spectrum *= gain.astype(X.dtype)
+def _filtered(X, gain, axes, *, overwrite=False):
+    spectrum = fft.dctn(X, axes=axes, norm="ortho", overwrite_x=overwrite)
+    spectrum *= gain.astype(X.dtype, copy=False)
     return fft.idctn(spectrum, axes=axes, norm="ortho", overwrite_x=True)
 
 
 def _leave_one_out(X, gain, axes, cutoff):
-    own = gain
-    for axis in axes:
-        # The squares of the basis vectors of the cosine transform, in the columns.
-        n = X.shape[axis]
-        squares = fft.idct(np.eye(n), axis=0, norm="ortho") ** 2
-        own = np.moveaxis(np.tensordot(squares, own, axes=(1, axis)), 0, axis)
-    centre = X.dtype.type(np.mean(X, dtype=np.float64))  # a constant stays, digits are kept
-    others = X - centre
+    gain = gain.astype(X.dtype, copy=False)
+    own = _own_weight(gain, axes)
     if X.size > 1 and own.max() > 1 - least_weight(X.dtype):
         raise ValueError(
             f"cutoff={cutoff!r} leaves each entry as it is, so that the others do not predict it: "
             "choose a lower one."
         )
-    own = np.broadcast_to(own, X.shape).astype(X.dtype)
-    others = _filtered(others, gain, axes) - own * others
-    others /= 1 - own
-    others += centre
+    centre = X.dtype.type(np.mean(X, dtype=np.float64))  # a constant stays, digits are kept
+    others = _filtered(X - centre, gain, axes, overwrite=True)
+    place = (slice(None),) * axes[0]
+    for half, mirrored in _halves(X.shape[axes[0]]):
+        take_out(others[(*place, half)], X[(*place, half)], own[(*place, mirrored)], centre)
     return others
+
+
+def _own_weight(gain, axes) -> np.ndarray:
+    """Return how much of itself each entry keeps, in the first half of the first of the axes.
+
+    The second half is its mirror image. The squares of the basis vectors of the cosine
+    transform, (1 + cos(πk(2i + 1)/n)) / n, are cosines of twice the frequency, which agree up
+    to the sign for k and n − k: the weights are a cosine transform of half the length.
+    """
+    own = gain
+    for axis in axes:
+        n = gain.shape[axis]
+        half, step = (n + 1) // 2, 1 + n % 2  # of an odd length, every other coefficient is 0
+        shape = list(own.shape)
+        shape[axis] = step * (half - 1) + 1
+        folded = np.zeros(shape, dtype=gain.dtype)
+        lines, into = np.moveaxis(own, axis, 0), np.moveaxis(folded, axis, 0)
+        into[0] = 2 * np.sum(lines, axis=0, dtype=np.float64)  # the transform doubles the others
+        np.subtract(lines[1:half], lines[: n // 2 : -1], out=into[step::step])
+        own = folded
+    own = fft.dctn(own, type=3, axes=axes, overwrite_x=True)
+    own *= 1 / np.prod([2.0 * gain.shape[axis] for axis in axes])
+    for axis in axes:
+        place = (slice(None),) * axis
+        halves = [own[(*place, mirrored)] for _, mirrored in _halves(gain.shape[axis])]
+        own = halves[0] if axis == axes[0] else np.concatenate(halves, axis=axis)
+    return own
+
+
+def _halves(n: int) -> list[tuple[slice, slice]]:
+    """Return both halves of an axis, and where their mirror image is in the first."""
+    half = (n + 1) // 2
+    halves = [(slice(half), slice(half)), (slice(half, n), slice(n // 2 - 1, None, -1))]
+    return halves[: min(n, 2)]

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from functools import partial
-from itertools import pairwise
+from collections.abc import Callable
+from functools import partial, reduce
 
 import numpy as np
 from scipy import ndimage
 
-from .._arrays import along, has_nan
+from .._arrays import has_nan
 from ._borders import border_index, check_mode, check_radius, reach_within
 from .exact import exact_form_of
 from .locality import reaches
 
-__all__ = ["gaussian", "least_weight", "uniform"]
+__all__ = ["gaussian", "least_weight", "take_out", "uniform"]
 
 #: Entries that are worked on at a time.
 _CACHED = 2**15
@@ -46,42 +45,76 @@ def _leave_one_out(X, smooth: Callable, kernels, mode: str):
     """
     own = [_own_weight(k, n, mode).astype(X.dtype) for k, n in zip(kernels, X.shape, strict=True)]
     rest = 1 - float(np.prod([w.max() for w in own]))
-    centre = X.dtype.type(0)
+    centre, shown = X.dtype.type(0), X
     if X.dtype == np.float32 and rest < _LITTLE:
         # The filters leave a constant as it is, and small values keep more of their digits.
         centre = X.dtype.type(np.nanmean(X, dtype=np.float64))
-        X = X - centre
+        shown = X - centre
     if rest <= least_weight(X.dtype) or has_nan(X):
-        others = _weighted_mean_of_others(X, smooth, own)
-    else:
-        others = smooth(X)
-        # In blocks of rows that fit into the cache, with what is the same for all of them.
-        row = np.ones((1,) * X.ndim, dtype=X.dtype)
-        for axis, weight in enumerate(own[1:], start=1):
-            row = row * along(weight, axis, X.ndim)
-        for start, stop in _blocks(own[0], _CACHED * len(X) // X.size):
-            kept = row * along(own[0][start : min(stop, start + 1)], 0, X.ndim)
-            block = others[start:stop]
-            block -= kept * X[start:stop]
-            block *= 1 / (1 - kept)
-    if centre:
-        others += centre
+        return _weighted_mean_of_others(shown, smooth, own) + centre
+    others = smooth(shown)
+    # The weight is the same everywhere but near the ends: the middle is worked on with a number,
+    # in whole rows, which are faster than parts of them, and the ends are put right.
+    strips = []
+    for axis, weight in enumerate(own):
+        differs = np.flatnonzero(weight != _middle(weight))
+        first_half = differs < len(weight) // 2
+        start = np.max(differs[first_half], initial=-1) + 1
+        stop = np.min(differs[~first_half], initial=len(weight))
+        for end in (slice(start), slice(stop, None)):
+            place = (slice(None),) * axis + (end,)
+            kept = _along_all([*own[:axis], weight[end], *own[axis + 1 :]])
+            if kept.size:
+                strips.append((place, take_out(others[place].copy(), X[place], kept, centre)))
+    take_out(others, X, _along_all([_middle(weight) for weight in own]), centre)
+    for place, values in strips:
+        others[place] = values
     return others
 
 
-def _blocks(values, most: int) -> Iterator[tuple[int, int]]:
-    """Yield where runs of the same value begin and end, the long ones in pieces."""
-    edges = [0, *(np.flatnonzero(np.diff(values)) + 1), len(values)]
-    for start, stop in pairwise(edges):
-        for piece in range(start, stop, max(1, most)):
-            yield piece, min(stop, piece + max(1, most))
+def _middle(weight: np.ndarray) -> np.ndarray:
+    return weight[len(weight) // 2, np.newaxis]
+
+
+def _along_all(weights: list[np.ndarray]) -> np.ndarray:
+    """Return the products of the weights that belong to each axis."""
+    return reduce(np.multiply, np.ix_(*weights))
+
+
+def take_out(answer: np.ndarray, X: np.ndarray, own: np.ndarray, centre=0) -> np.ndarray:
+    """Take each entry out of a filter's answer, in place: (g(x)ᵢ − cᵢ·xᵢ) / (1 − cᵢ).
+
+    Parameters
+    ----------
+    answer : ndarray
+        The answer g(x − centre); it becomes that of the others, centre included.
+    X : ndarray of the same shape
+        The data.
+    own : ndarray that broadcasts to that shape
+        How much of itself each entry keeps.
+    centre : float, default=0
+        What was taken off the data.
+
+    Returns
+    -------
+    ndarray
+        `answer` itself.
+    """
+    rows = max(1, _CACHED * len(X) // X.size)
+    for start in range(0, len(X), rows):  # each of which fits into the cache
+        block = slice(start, start + rows)
+        kept = own[block] if len(own) > 1 else own
+        others, entries = answer[block], X[block]
+        others -= kept * (entries - centre if centre else entries)
+        others *= 1 / (1 - kept)
+        if centre:
+            others += centre
+    return answer
 
 
 def _weighted_mean_of_others(X, smooth, own):
     """Return the same where entries are missing, or have no weight left for the others."""
-    kept = np.ones((1,) * X.ndim, dtype=X.dtype)
-    for axis, weight in enumerate(own):
-        kept = kept * along(weight, axis, X.ndim)
+    kept = _along_all(own)
     missing = np.isnan(X)
     seen = (~missing).astype(X.dtype)
     X = np.where(missing, X.dtype.type(0), X)
