@@ -13,6 +13,7 @@ __all__ = [
     "as_float_array",
     "block_sums",
     "check_axis",
+    "fold",
     "has_nan",
     "per_axis",
     "split_axes",
@@ -112,6 +113,28 @@ def has_nan(X: np.ndarray) -> bool:
     """
     with np.errstate(over="ignore", invalid="ignore"):
         return bool(np.isnan(np.sum(X))) and bool(np.isnan(X).any())
+
+
+def fold(values: np.ndarray, period: int) -> np.ndarray:
+    """Return the sums of what lies a multiple of a period apart along the first axis.
+
+    Parameters
+    ----------
+    values : ndarray
+        What is added up.
+    period : int
+        The distance.
+
+    Returns
+    -------
+    ndarray of shape (period, ...)
+        The sums, as float64.
+    """
+    whole = len(values) // period * period
+    periods = values[:whole].reshape(-1, period, *values.shape[1:])
+    sums = periods.sum(axis=0, dtype=np.float64)
+    sums[: len(values) - whole] += values[whole:]
+    return sums
 
 
 def block_sums(values: np.ndarray, parts: int) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import traceback
 import warnings
+from functools import reduce
 from numbers import Number
 from typing import Any, NamedTuple
 
@@ -12,9 +13,14 @@ import numpy as np
 from scipy.stats import rankdata
 from sklearn.exceptions import FitFailedWarning
 
+from ._arrays import fold
+from .losses import is_entrywise
 from .views import View
 
 __all__ = ["Answer", "answer", "best_index", "failed", "losses_of", "tabulate", "warn_of_failures"]
+
+#: Entries that are scored at a time, if they need not be all.
+_CACHED = 2**16
 
 
 class Answer(NamedTuple):
@@ -72,17 +78,8 @@ def answer(candidate: int, estimator, loss, error_score, view: View) -> Answer:
             prediction = output[view.where]
             penalty = np.broadcast_to(penalty, output.shape)[view.where]
         middle = time.perf_counter()
-        entries = np.asarray(loss(view.target, prediction))
-        if entries.shape != view.target.shape:
-            raise ValueError(
-                f"scoring={loss!r} must return one loss for each entry, in an array of shape "
-                f"{view.target.shape}, and returned shape {entries.shape}."
-            )
-        if penalty is not None:
-            entries = entries + penalty
-        if view.counts.sum() < view.target.size:
-            entries = np.where(np.isnan(view.target), 0, entries)
-        for split, total, count in zip(view.splits, view.totals(entries), view.counts, strict=True):
+        totals = _totals(view, loss, prediction, penalty)
+        for split, total, count in zip(view.splits, totals, view.counts, strict=True):
             if not np.isfinite(total):
                 raise ValueError(f"The loss of split {split} is {total}.")
             losses[split] = float(total), int(count)
@@ -92,6 +89,36 @@ def answer(candidate: int, estimator, loss, error_score, view: View) -> Answer:
         failure = _described(error)
     end = time.perf_counter()
     return Answer(candidate, losses, (middle or end) - start, end - (middle or end), failure)
+
+
+def _totals(view: View, loss, prediction, penalty) -> np.ndarray:
+    """Return the sum of the losses of each set.
+
+    Where the sets and the loss allow, in parts that stay in the cache from the difference to
+    the sum, so that no array of all losses is made.
+    """
+
+    def losses(part):
+        target = view.target[part]
+        entries = np.asarray(loss(target, prediction[part]))
+        if entries.shape != target.shape:
+            raise ValueError(
+                f"scoring={loss!r} must return one loss for each entry, in an array of shape "
+                f"{target.shape}, and returned shape {entries.shape}."
+            )
+        if penalty is not None:
+            entries = entries + penalty[part]
+        if incomplete:
+            entries = np.where(np.isnan(target), 0, entries)
+        return entries
+
+    incomplete = view.counts.sum() < view.target.size
+    if view.period is None or not is_entrywise(loss):
+        return view.totals(losses(...))
+    length = len(view.target)
+    rows = max(1, _CACHED * length // view.target.size // view.period) * view.period
+    parts = (losses(slice(start, start + rows)) for start in range(0, length, rows))
+    return view.totals(reduce(np.add, (fold(part, view.period) for part in parts)))
 
 
 def failed(candidate: int, error: Exception) -> Answer:

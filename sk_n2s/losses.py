@@ -11,7 +11,14 @@ from collections.abc import Callable
 import numpy as np
 from scipy.special import xlogy
 
-__all__ = ["absolute_error", "check_scoring", "poisson_deviance", "scores_output", "squared_error"]
+__all__ = [
+    "absolute_error",
+    "check_scoring",
+    "is_entrywise",
+    "poisson_deviance",
+    "scores_output",
+    "squared_error",
+]
 
 #: Between these, the squares of float32 numbers keep their digits.
 _SMALL, _LARGE = 1e-30, 1e30
@@ -41,7 +48,8 @@ def squared_error(target: np.ndarray, prediction: np.ndarray) -> np.ndarray:
         return np.square(difference, out=difference)
     with np.errstate(over="ignore", under="ignore"):
         squared = np.square(difference, out=difference)
-        if _SMALL < np.mean(squared, dtype=np.float64) < _LARGE:
+        mean = np.mean(squared)
+        if _SMALL < (np.nanmean(squared) if np.isnan(mean) else mean) < _LARGE:
             return squared
     return np.square(target - prediction, dtype=np.float64)
 
@@ -108,6 +116,22 @@ def scores_output(scoring) -> bool | None:
         True for "sure", None if it depends on the candidate, which is the default.
     """
     return None if scoring is None else isinstance(scoring, str) and scoring == "sure"
+
+
+def is_entrywise(loss: Loss) -> bool:
+    """Return whether a loss of part of the entries is known to be that part of the loss.
+
+    Parameters
+    ----------
+    loss : callable
+        The loss.
+
+    Returns
+    -------
+    bool
+        True for those of this module. What a user wrote may weight the entries by their place.
+    """
+    return any(loss is known for known in _NAMED.values())
 
 
 def check_scoring(scoring) -> Loss:

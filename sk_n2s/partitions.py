@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils import check_random_state
 
-from ._arrays import along, check_axis, per_axis
+from ._arrays import along, check_axis, fold, per_axis
 
 __all__ = [
     "Partition",
@@ -84,8 +84,14 @@ class Partition(ABC):
             If the partition does not fit the shape of `X`.
         """
 
-    def period(self, ndim: int, axes: tuple[int, ...] | None = None) -> tuple[int, ...]:
-        """Return after how many entries along each axis the partition repeats itself.
+    def period(
+        self, ndim: int, axes: tuple[int, ...] | None = None
+    ) -> tuple[int | None, ...]:
+        """Return after how many entries along each axis the sets repeat themselves.
+
+        A piece of the array that begins at multiples of the period is divided as it is in
+        the whole; and what lies a multiple of it apart is in the same set, so that it may
+        be added up before `totals` sees it.
 
         Parameters
         ----------
@@ -96,10 +102,9 @@ class Partition(ABC):
 
         Returns
         -------
-        tuple of int
-            The period along each of the `ndim` axes: a piece of the array that begins at
-            multiples of it is divided as it is in the whole; 1 where it does not matter
-            where a piece begins, 0 along an axis that must stay whole.
+        tuple of int or None
+            The period along each of the `ndim` axes; 0 along an axis that must stay whole,
+            None if the sets of a piece are its own, wherever it begins.
         """
         whole = range(ndim) if axes is None else axes
         return tuple(0 if axis in whole else 1 for axis in range(ndim))
@@ -231,12 +236,8 @@ class GridPartition(Partition):
         axes, strides = self._strides(values, axes)
         kept = dict(zip(axes, strides, strict=True))
         for axis in range(values.ndim):
-            stride = kept.get(axis, 1)
-            lines = np.moveaxis(values, axis, 0)
-            values = np.stack(
-                [lines[o::stride].sum(axis=0, dtype=np.float64) for o in range(stride)]
-            )
-            values = np.moveaxis(values, 0, axis)
+            sums = fold(np.moveaxis(values, axis, 0), kept.get(axis, 1))
+            values = np.moveaxis(sums, 0, axis)
         others = [a for a in range(values.ndim) if a not in kept]
         return values.transpose(*axes, *others).ravel()
 
@@ -305,7 +306,7 @@ class RandomPartition(Partition):
         return int(self.n_splits)
 
     def period(self, ndim, axes=None):  # noqa: D102
-        return (1,) * ndim
+        return (None,) * ndim
 
     def split(self, X, axes=None):  # noqa: D102
         axes, shape = self._shape(X, axes)

@@ -46,6 +46,10 @@ class View(NamedTuple):
     noise_variance : float, ndarray or None
         If given, the estimator's output is asked for, which may have seen the target, and
         is scored by Stein's unbiased risk estimate for noise of this variance.
+    has_gaps : bool
+        Whether entries of `input` are missing, which only an exact form is shown.
+    period : int or None
+        After how many entries of the target's first axis the sets repeat themselves.
     """
 
     input: np.ndarray
@@ -56,6 +60,8 @@ class View(NamedTuple):
     counts: np.ndarray
     exact: bool = False
     noise_variance: Any = None
+    has_gaps: bool = False
+    period: int | None = None
 
 
 @dataclass(frozen=True)
@@ -127,14 +133,18 @@ class ViewPlan:
         if self.is_single:
             totals = partial(_chosen_totals, self.partition, self.axes, chosen)
             splits = tuple(range(len(chosen)))
-            counts = _counts(X, totals)
-            yield View(X, ..., X, splits, totals, counts, self.exact, self.noise_variance)
+            gaps = has_nan(X)
+            counts = _counts(X, totals, gaps)
+            period = self.partition.period(X.ndim, self.axes)[0] or None
+            variance = self.noise_variance
+            yield View(X, ..., X, splits, totals, counts, self.exact, variance, gaps, period)
             return
         missing = _missing(X)
         sets = enumerate(self.partition.split(X, self.axes))
         for split, (hidden, scored) in enumerate(pair for j, pair in sets if j in chosen):
             shown, target = self._conceal(X, hidden, missing), X[scored]
-            yield View(shown, scored, target, (split,), _total, _counts(target, _total))
+            counts = _counts(target, _total, has_nan(target))
+            yield View(shown, scored, target, (split,), _total, counts)
 
     def view_of_piece(
         self, part: np.ndarray, piece: Piece, index: int | None, first_split: int = 0
@@ -170,9 +180,10 @@ class ViewPlan:
         if not self.is_single:
             part = self._conceal(part, hidden, _missing(part))
         totals = partial(block_sums, parts=piece.n_blocks)
-        counts = _counts(target, totals)
+        counts = _counts(target, totals, has_nan(target))
         splits = tuple(range(first_split, first_split + len(counts)))
-        return View(part, where, target, splits, totals, counts, self.exact, variance)
+        gaps = self.exact and has_nan(part)
+        return View(part, where, target, splits, totals, counts, self.exact, variance, gaps)
 
     def complete(self, X: np.ndarray) -> np.ndarray:
         """Return the data with only their missing entries filled.
@@ -230,8 +241,8 @@ def _within(index, core, shape):
     return tuple(slices)
 
 
-def _counts(target, totals):
-    known = ~np.isnan(target) if has_nan(target) else np.broadcast_to(True, target.shape)
+def _counts(target, totals, has_gaps):
+    known = ~np.isnan(target) if has_gaps else np.broadcast_to(True, target.shape)
     return totals(known).astype(int)
 
 

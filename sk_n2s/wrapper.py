@@ -250,7 +250,7 @@ class JInvariantWrapper(CallbackSupportMixin, TransformerMixin, DenoiserParamete
             return self._answer(self.denoiser, view.input)[view.where]
         form = get_exact_form(self.denoiser)
         assert form is not None  # view_plan saw to it
-        if not has_nan(view.input):
+        if not view.has_gaps:
             return self._answer(form, view.input, copy=False)[view.where]
         # Where no entry is near enough, that of all others of the item, or else of all items.
         answer = self._answer(
@@ -411,7 +411,7 @@ class JInvariantWrapper(CallbackSupportMixin, TransformerMixin, DenoiserParamete
         for axis, distance in zip(axes, reach.distance, strict=True):
             halo[axis] = ceil(distance)
         if not plan.exact and self.output != "plain":
-            period = list(plan.partition.period(X.ndim, axes))
+            period = [1 if p is None else p for p in plan.partition.period(X.ndim, axes)]
         others: tuple = ()
         if isinstance(noise_variance, np.ndarray):
             others = (as_blocks(np.broadcast_to(noise_variance, X.shape)),)

@@ -10,6 +10,7 @@ from sk_n2s import (
     PairPartition,
     RandomPartition,
 )
+from sk_n2s._arrays import fold
 
 shapes = st.lists(st.integers(2, 7), min_size=1, max_size=4).map(tuple)
 
@@ -60,6 +61,9 @@ def test_totals_are_the_sums_over_the_sets(case):
     values = np.arange(X.size, dtype=float).reshape(X.shape) ** 2
     one_by_one = [values[scored].sum() for _, scored in partition.split(X, axes)]
     np.testing.assert_allclose(partition.totals(values, axes), one_by_one)
+    period = partition.period(X, axes)
+    if period is not None:
+        np.testing.assert_allclose(partition.totals(fold(values, period), axes), one_by_one)
 
 
 @given(cases())
