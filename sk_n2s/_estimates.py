@@ -20,7 +20,7 @@ from .risk import LEVEL_ERROR, ErrorEstimate, output_and_penalty, summarise
 __all__ = ["ErrorEstimateMixin"]
 
 #: Entries from which the level of the noise is read where only a warning rests upon it.
-_GLANCE = 2**14
+_GLANCE = 2**13
 
 
 class ErrorEstimateMixin:
