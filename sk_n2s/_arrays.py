@@ -77,7 +77,7 @@ def as_float_array(X, *, name: str = "X") -> np.ndarray:
     if mask is not np.ma.nomask:
         X = np.where(mask, X.dtype.type(np.nan), X)
     check_array(X, ensure_2d=False, allow_nd=True, ensure_all_finite="allow-nan", input_name=name)
-    if np.isnan(X).all():
+    if np.isnan(X.item(0)) and np.isnan(X).all():  # most arrays need not be read for this
         raise ValueError(f"{name} holds nothing but NaN: there is no entry to learn from.")
     return X
 
