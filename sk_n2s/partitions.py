@@ -84,9 +84,7 @@ class Partition(ABC):
             If the partition does not fit the shape of `X`.
         """
 
-    def period(
-        self, ndim: int, axes: tuple[int, ...] | None = None
-    ) -> tuple[int | None, ...]:
+    def period(self, ndim: int, axes: tuple[int, ...] | None = None) -> tuple[int | None, ...]:
         """Return after how many entries along each axis the sets repeat themselves.
 
         A piece of the array that begins at multiples of the period is divided as it is in

@@ -8,7 +8,16 @@ import pytest
 from sklearn.decomposition import PCA
 
 from sk_n2s import CheckerboardPartition, ColumnPartition, GridPartition, RandomPartition
-from sk_n2s.denoisers import DENOISERS, exact_form_of, gaussian, median, reach_of, reaches, tv
+from sk_n2s.denoisers import (
+    DENOISERS,
+    exact_form_of,
+    gaussian,
+    median,
+    reach_of,
+    reaches,
+    tv,
+    wavelet,
+)
 from sk_n2s.fills import MeanFill
 from sk_n2s.pieces import Piece
 from sk_n2s.views import ViewPlan

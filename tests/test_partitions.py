@@ -61,9 +61,28 @@ def test_totals_are_the_sums_over_the_sets(case):
     values = np.arange(X.size, dtype=float).reshape(X.shape) ** 2
     one_by_one = [values[scored].sum() for _, scored in partition.split(X, axes)]
     np.testing.assert_allclose(partition.totals(values, axes), one_by_one)
-    period = partition.period(X, axes)
-    if period is not None:
+    period = partition.period(X.ndim, axes)[0]
+    if period:
         np.testing.assert_allclose(partition.totals(fold(values, period), axes), one_by_one)
+
+
+@given(cases(), st.data())
+def test_a_piece_at_multiples_of_the_period_is_divided_as_in_the_whole(case, data):
+    partition, X, axes = case
+    period = partition.period(X.ndim, axes)
+    if any(not p for p in period):
+        assert isinstance(partition, RandomPartition | PairPartition)
+        return
+    start = [p * data.draw(st.integers(0, (n - 1) // p)) for p, n in zip(period, X.shape)]
+    piece = tuple(slice(s, None) for s in start)
+    try:
+        parts = list(partition.split(X[piece], axes))
+    except ValueError:
+        return  # the piece is too small for the partition
+    for (hidden, _), (part, _) in zip(partition.split(X, axes), parts, strict=True):
+        whole, inside = np.zeros(X.shape, dtype=bool), np.zeros(X[piece].shape, dtype=bool)
+        whole[hidden], inside[part] = True, True
+        np.testing.assert_array_equal(whole[piece], inside)
 
 
 @given(cases())

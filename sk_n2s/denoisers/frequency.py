@@ -168,33 +168,38 @@ def wiener_exact(X, *, cutoff=0.1, exponent=2.0, channel_axis=None):
 
 def _butterworth_gain(X, cutoff, order, channel_axis):
     order = non_negative(order, name="order")
-    return 1 / np.sqrt(1 + _ratio(X, cutoff, channel_axis) ** (2 * order))
+    with np.errstate(over="ignore"):  # the gain is 0 then
+        return 1 / np.sqrt(1 + _ratio(X, cutoff, channel_axis) ** (2 * order))
 
 
 def _wiener_gain(X, cutoff, exponent, channel_axis):
     exponent = non_negative(exponent, name="exponent")
-    return 1 / (1 + _ratio(X, cutoff, channel_axis) ** exponent)
+    with np.errstate(over="ignore"):
+        return 1 / (1 + _ratio(X, cutoff, channel_axis) ** exponent)
 
 
 def _ratio(X, cutoff, channel_axis) -> np.ndarray:
     """Return frequencies in units of the cutoff; 0 for the mean, whatever that is."""
     cutoff = non_negative(cutoff, name="cutoff")
-    square = np.zeros((1,) * X.ndim)
+    square = np.zeros((1,) * X.ndim, dtype=X.dtype)
     for axis in split_axes(X.ndim, channel_axis, None)[2]:
         n = X.shape[axis]
-        square = square + along(np.square(np.arange(n) / (2 * n)), axis, X.ndim)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(square > 0, np.sqrt(square) / cutoff, 0)
+        squares = np.square(np.arange(n) / (2 * n)).astype(X.dtype)
+        square = square + along(squares, axis, X.ndim)
+    ratio = np.sqrt(square, out=square)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        ratio /= X.dtype.type(cutoff)
+    ratio[(0,) * X.ndim] = 0
+    return ratio
 
 
 def _filtered(X, gain, axes, *, overwrite=False):
     spectrum = fft.dctn(X, axes=axes, norm="ortho", overwrite_x=overwrite)
-    spectrum *= gain.astype(X.dtype, copy=False)
+    spectrum *= gain
     return fft.idctn(spectrum, axes=axes, norm="ortho", overwrite_x=True)
 
 
 def _leave_one_out(X, gain, axes, cutoff):
-    gain = gain.astype(X.dtype, copy=False)
     own = _own_weight(gain, axes)
     if X.size > 1 and own.max() > 1 - least_weight(X.dtype):
         raise ValueError(
