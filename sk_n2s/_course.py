@@ -57,9 +57,9 @@ class Course:
         The margin that was taken.
     is_lazy : bool
         Whether the data are not in memory.
-    misleads : bool
-        Whether candidates answer otherwise on a piece than on the whole of the data, as
-        they rest upon estimates from all that they see.
+    is_trusted : bool
+        Whether all candidates said how far they look, so that they answer on a piece about
+        as on the whole of the data.
 
     Raises
     ------
@@ -83,7 +83,7 @@ class Course:
             self.margin = None  # the partition divides nothing but the whole
         rng = check_random_state(random_state)
         self.is_lazy = is_lazy(X)
-        self.misleads = self.margin is not None and any(r is None or r.adapts for r in reaches)
+        self.is_trusted = self.margin is None or None not in reaches
         if self.margin is None and self.is_lazy:
             raise ValueError(
                 "A candidate looks at the whole array, which is not in memory: set its halo, how "

@@ -20,7 +20,7 @@ __all__ = ["SelfSupervisedHalvingSearchCV"]
 #: Pieces that are shown in the first iteration, and at most, unless the user says otherwise.
 _FIRST, _LAST = 8, 128
 
-#: Candidates that are compared on all of the data, where pieces mislead.
+#: Candidates that are compared on all of the data, where pieces may mislead.
 _FINALISTS = 4
 
 #: A candidate is out if it is worse than the best with this confidence.
@@ -36,10 +36,9 @@ class SelfSupervisedHalvingSearchCV(BaseSelfSupervisedSearch):
     than their quality: a candidate is dropped when its loss exceeds that of the best with a
     confidence of 99 %, by the differences on all pieces so far; what is tied goes on.
 
-    A denoiser that rests upon estimates from all that it sees, such as thresholds or a noise
-    level, is another one on a piece; so may be a function that does not say how far it
-    looks. If there are such candidates, the best four are compared in one last iteration on
-    all of the data, with one set of the partition hidden.
+    Pieces may mislead where a candidate does not say how far it looks. The best four are
+    then compared in one last iteration on all of the data, with one set of the partition
+    hidden.
 
     Parameters
     ----------
@@ -54,7 +53,7 @@ class SelfSupervisedHalvingSearchCV(BaseSelfSupervisedSearch):
         How many entries are scored in the first iteration. "auto" means those of 8 pieces.
     max_resources : int or "auto", default="auto"
         How many entries are scored of a candidate at most. "auto" means those of 128
-        pieces, and a last iteration on all of the data where pieces mislead: without it,
+        pieces, and a last iteration on all of the data where pieces may mislead: without it,
         the price of the search does not grow with the data. A number leaves that out, and
         so does a dask array.
     aggressive_elimination : bool, default=False
@@ -194,7 +193,7 @@ class SelfSupervisedHalvingSearchCV(BaseSelfSupervisedSearch):
             more["iter"] += [len(n_candidates)] * len(candidates)
             n_candidates.append(len(candidates))
             answers = evaluate(candidates, plan, rows, more)[1]
-            has_final = course is not None and course.misleads and self._may_see_all(course)
+            has_final = course is not None and self._has_final(course)
             fewest = _FINALISTS if has_final else 1
             kept = _tied_with_the_best(answers, fewest)
             if self.aggressive_elimination:
@@ -220,9 +219,9 @@ class SelfSupervisedHalvingSearchCV(BaseSelfSupervisedSearch):
             "margin_": None if course is None else course.margin,
         }
 
-    def _may_see_all(self, course: Course) -> bool:
-        """Return whether finalists can be compared on all of the data."""
-        return self.max_resources == "auto" and not course.is_lazy
+    def _has_final(self, course: Course) -> bool:
+        """Return whether the best are compared on all of the data in the end."""
+        return self.max_resources == "auto" and not (course.is_trusted or course.is_lazy)
 
     def _best_index(self, results):
         last = np.flatnonzero(results["iter"] == results["iter"].max())

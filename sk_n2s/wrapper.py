@@ -294,10 +294,10 @@ class JInvariantWrapper(CallbackSupportMixin, TransformerMixin, DenoiserParamete
             far it looks.
         """
         axes = self._axes(ndim)[2]
-        reach = reach_of(self.denoiser, self.denoiser_params, len(axes))
         if self.halo is not None:
             halo = per_axis(self.halo, len(axes), name="halo")
-            return Reach(tuple(map(float, halo)), False, reach is None or reach.adapts)
+            return Reach(tuple(map(float, halo)), False)
+        reach = reach_of(self.denoiser, self.denoiser_params, len(axes))
         if reach is None:
             return None
         around = check_fill(self.fill).reach + (BLEND_REACH if self.output == "blend" else 0)

@@ -203,3 +203,21 @@ def test_it_is_an_estimator(large):
     assert_array_equal(again.transform(large), search.transform(large))
     assert clone(search).get_params()["factor"] == 3
     assert search.estimated_psnr_ > 20
+
+
+def test_pieces_do_not_mislead_about_what_does_not_say_how_far_it_looks(large):
+    """A filter that is weaker on small arrays: on pieces, its best strength is another."""
+
+    def filtered(X, *, strength):
+        return gaussian(X, sigma=strength * (X.shape[0] / len(large)) ** 0.5)
+
+    grid = {"strength": [0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0]}
+    whole = SelfSupervisedSearchCV(JInvariantWrapper(filtered), grid).fit(large)
+    final = race(filtered, grid, large)
+    assert final.best_params_ == whole.best_params_
+    assert final.n_candidates_[-1] == 4 and final.n_resources_[-1] == large.size / 16
+    pieces = race(filtered, grid, large, max_resources=10**6)  # and no more than pieces
+    assert pieces.best_params_["strength"] > whole.best_params_["strength"]
+    said = JInvariantWrapper(filtered, halo=24)
+    trusted = SelfSupervisedHalvingSearchCV(said, grid).fit(large)
+    assert trusted.best_params_ == pieces.best_params_

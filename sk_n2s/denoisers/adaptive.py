@@ -19,7 +19,7 @@ __all__ = ["bilateral", "nl_means"]
     lambda ndim, *, sigma_spatial, radius, **_: (
         max(2, ceil(3 * sigma_spatial)) if radius is None else radius
     ),
-    adapts="sigma_color",
+    estimates="sigma_color",
 )
 def bilateral(X, *, sigma_color=None, sigma_spatial=1.0, radius=None, channel_axis=None):
     """Average over entries that are near and have a similar value.
@@ -100,7 +100,7 @@ def bilateral(X, *, sigma_color=None, sigma_spatial=1.0, radius=None, channel_ax
 
 @reaches(
     lambda ndim, *, patch_size, patch_distance, **_: patch_size // 2 + patch_distance + 1,
-    adapts="h",
+    estimates="h",
 )
 def nl_means(
     X, *, h=None, sigma=0.0, patch_size=5, patch_distance=6, fast_mode=True, channel_axis=None

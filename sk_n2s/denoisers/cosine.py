@@ -22,7 +22,7 @@ def _reach(ndim, *, patch_size, **_):
     return tuple(side - 1 for side in per_axis(patch_size, ndim, name="patch_size"))
 
 
-@reaches(_reach, adapts="sigma")
+@reaches(_reach, estimates="sigma")
 def dct(X, *, sigma=None, threshold=2.7, patch_size=8, step=1, channel_axis=None):
     """Hard thresholding of the cosine transform of sliding patches.
 

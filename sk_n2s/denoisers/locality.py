@@ -26,18 +26,14 @@ class Reach(NamedTuple):
         infinite if there is none.
     exactly : bool
         Whether nothing beyond counts at all; otherwise it hardly does.
-    adapts : bool
-        Whether the answer rests upon estimates from all of the data, such as thresholds:
-        on a piece of the data, it is that of a denoiser which is adapted to the piece.
     """
 
     distance: tuple[float, ...]
     exactly: bool
-    adapts: bool = False
 
 
 def reaches(
-    rule: Callable | float, *, exactly: bool = True, adapts: bool | str = False
+    rule: Callable | float, *, exactly: bool = True, estimates: str | None = None
 ) -> Callable[[Callable], Callable]:
     """Declare how far the decorated denoiser looks.
 
@@ -50,9 +46,9 @@ def reaches(
         the whole array counts.
     exactly : bool, default=True
         Whether nothing beyond counts at all.
-    adapts : bool or str, default=False
-        Whether the answer rests upon estimates from all of the data; or the name of a
-        parameter whose value None is such an estimate. `exactly` does not hold then.
+    estimates : str, default=None
+        The name of a parameter whose value None is an estimate from the whole of the data,
+        with which `exactly` does not hold.
 
     Returns
     -------
@@ -68,7 +64,7 @@ def reaches(
     ... def running_mean(X, *, steps=1):
     ...     return np.mean([np.roll(X, k) for k in range(-steps, steps + 1)], axis=0)
     >>> reach_of(running_mean, {"steps": 4}, ndim=2)
-    Reach(distance=(4.0, 4.0), exactly=True, adapts=False)
+    Reach(distance=(4.0, 4.0), exactly=True)
     """
 
     def declare(denoiser: Callable) -> Callable:
@@ -81,8 +77,8 @@ def reaches(
             known.pop("channel_axis", None)
             distance = rule(ndim, **known) if callable(rule) else rule
             values = tuple(distance) if isinstance(distance, tuple | list) else (distance,) * ndim
-            adapted = known[adapts] is None if isinstance(adapts, str) else adapts
-            return Reach(tuple(map(float, values)), exactly and not adapted, adapted)
+            sure = exactly and (estimates is None or known[estimates] is not None)
+            return Reach(tuple(map(float, values)), sure)
 
         denoiser.reach = reach  # type: ignore[attr-defined]
         return denoiser

@@ -18,7 +18,7 @@ _MARGIN = 8
 _HARDLY = 32
 
 
-@reaches(lambda ndim, *, num_iter, **_: num_iter + 1, adapts="weight")
+@reaches(lambda ndim, *, num_iter, **_: num_iter + 1, estimates="weight")
 def tv(X, *, weight=None, num_iter=30, channel_axis=None):
     """Total-variation denoising by the fast gradient projection method.
 

@@ -18,7 +18,7 @@ __all__ = ["wavelet"]
 _HARDLY = 32
 
 
-@reaches(_HARDLY, exactly=False, adapts=True)
+@reaches(_HARDLY, exactly=False)
 def wavelet(
     X,
     *,
