@@ -133,7 +133,7 @@ MASKED = {
 
 
 def overhead(case, args):
-    noisy = mosaic(512, args.data)
+    noisy = mosaic(1024, args.data)
     denoiser, grid = MASKED[case]
     wrapper = JInvariantWrapper(denoiser)
     search = SelfSupervisedSearchCV(wrapper, grid, refit=False)

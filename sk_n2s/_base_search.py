@@ -192,7 +192,7 @@ class BaseSelfSupervisedSearch(  # type: ignore[call-arg]
         answers: list[list[Answer]] = []
         candidates: list[dict] = []
         results: dict = {}
-        grouping = Grouping(X, scores_output(self.scoring))
+        grouping = Grouping(X, array, scores_output(self.scoring))
 
         def evaluate(
             new: list[dict], plan=None, earlier=None, more_results=None

@@ -49,6 +49,8 @@ class Grouping:
     ----------
     X : array-like
         The noisy data, as the user gave them.
+    array : ndarray or dask array of float
+        The same, as those see them who are in no pipeline.
     score_output : bool or None, default=False
         Whether the output of a candidate is scored, or its J-invariant prediction; None
         leaves it to the candidate.
@@ -59,12 +61,12 @@ class Grouping:
         The groups, in the order of their first candidates.
     """
 
-    def __init__(self, X, score_output: bool | None = False):
+    def __init__(self, X, array, score_output: bool | None = False):
         self.X = X
         self.score_output = score_output
         self.groups: list[Group] = []
         self._heads: list[tuple[str, dict, Any]] = []
-        self._arrays: list[tuple[Any, np.ndarray]] = []
+        self._arrays: list[tuple[Any, np.ndarray]] = [(X, array)]
         self._levels: list[tuple[np.ndarray, tuple, float]] = []
 
     def clear(self) -> None:
