@@ -84,6 +84,11 @@ class PiecesRound(Round):
     def __init__(self, course: Course | None, start: int, stop: int):
         self._course, self._start, self._stop = course, start, stop
 
+    @property
+    def n_entries(self) -> int:
+        """How many entries are scored up to the last place, about."""
+        return 0 if self._course is None else round(self._stop * self._course.n_entries)
+
     def n_views(self, group):  # noqa: D102
         return self._stop - self._start
 

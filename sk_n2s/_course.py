@@ -111,6 +111,11 @@ class Course:
         self._parts: list[tuple[Any, list[np.ndarray]]] = [(X, [part for _, part in kept])]
         self.length = min(self.length, len(kept) * self._n_sets)
 
+    @property
+    def max_entries(self) -> int:
+        """How many entries are scored on the whole course, about."""
+        return round(self.length * self.n_entries)
+
     def places(self, resources, otherwise: int | None) -> int:
         """Return how many places there are for resources.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import ceil
 from numbers import Integral, Real
 
@@ -162,60 +163,63 @@ class SelfSupervisedHalvingSearchCV(BaseSelfSupervisedSearch):
         self.random_state = random_state
 
     def _run_search(self, evaluate):
-        course: Course | None = None
-        seen, target, most = 0, 0, 0
-
-        def plan(groups: list[Group]) -> PiecesRound:
-            nonlocal course, target, most
-            if course is None and groups:
-                limits = {"max_places": _LAST, "max_resources": self.max_resources}
-                course = Course(groups, self.margin, self.random_state, **limits)
-                most = course.length
-                target = course.places(self.min_resources, _FIRST)
-            n_resources.append(0 if course is None else round(target * course.n_entries))
-            more["n_resources"] += [n_resources[-1]] * len(candidates)
-            return PiecesRound(course, seen, target)
-
-        def whole(groups: list[Group]) -> PiecesRound:
-            final = Course(groups, None, self.random_state, max_places=1)
-            n_resources.append(round(final.n_entries))
-            more["n_resources"] += [n_resources[-1]] * len(candidates)
-            return PiecesRound(final, 0, 1)
-
-        candidates = list(ParameterGrid(self.param_grid))
-        rows: list[int] | None = None
         more: dict[str, list] = {"iter": [], "n_resources": []}
         n_candidates: list[int] = []
         n_resources: list[int] = []
-        goes_on = True
-        while goes_on:
-            first = len(more["iter"])
+
+        def compare(candidates: list[dict], make: Callable, rows: list[int] | None = None):
+            """Evaluate candidates, in an iteration of their own."""
+
+            def plan(groups: list[Group]) -> PiecesRound:
+                this = make(groups)
+                n_resources.append(this.n_entries)
+                more["n_resources"] += [this.n_entries] * len(candidates)
+                return this
+
             more["iter"] += [len(n_candidates)] * len(candidates)
             n_candidates.append(len(candidates))
-            answers = evaluate(candidates, plan, rows, more)[1]
-            has_final = course is not None and self._has_final(course)
-            fewest = _FINALISTS if has_final else 1
+            return evaluate(candidates, plan, rows, more)[1]
+
+        course: Course | None = None
+        seen, target = 0, 0
+
+        def next_pieces(groups: list[Group]) -> PiecesRound:
+            nonlocal course, target
+            if course is None and groups:
+                limits = {"max_places": _LAST, "max_resources": self.max_resources}
+                course = Course(groups, self.margin, self.random_state, **limits)
+                target = course.places(self.min_resources, _FIRST)
+            return PiecesRound(course, seen, target)
+
+        def all_data(groups: list[Group]) -> PiecesRound:
+            return PiecesRound(Course(groups, None, self.random_state, max_places=1), 0, 1)
+
+        candidates = list(ParameterGrid(self.param_grid))
+        rows, fewest = None, 1
+        while True:
+            first = len(more["iter"])
+            answers = compare(candidates, next_pieces, rows)
+            if course is not None and self._has_final(course):
+                fewest = _FINALISTS
             kept = _tied_with_the_best(answers, fewest)
             if self.aggressive_elimination:
                 kept = kept[: max(fewest, ceil(len(candidates) / self.factor))]
-            goes_on = course is not None and len(kept) > fewest and target < most
-            seen, target = target, min(most, ceil(target * self.factor))
-            if has_final and not goes_on:
-                kept = kept[:fewest]
+            if course is None or len(kept) <= fewest or target >= course.length:
+                break
             kept.sort()
             rows = [first + k for k in kept]
             candidates = [candidates[k] for k in kept]
-        if has_final and len(candidates) > 1:
-            more["iter"] += [len(n_candidates)] * len(candidates)
-            n_candidates.append(len(candidates))
-            kept = _tied_with_the_best(evaluate(candidates, whole, None, more)[1], 1)
+            seen, target = target, min(course.length, ceil(target * self.factor))
+        if fewest > 1 and len(kept) > 1:
+            finalists = [candidates[k] for k in sorted(kept[:fewest])]
+            kept = _tied_with_the_best(compare(finalists, all_data), 1)
         self._outcome = {
             "n_resources_": n_resources,
             "n_candidates_": n_candidates,
             "n_remaining_candidates_": len(kept),
             "n_iterations_": len(n_candidates),
             "min_resources_": n_resources[0],
-            "max_resources_": 0 if course is None else round(most * course.n_entries),
+            "max_resources_": max(n_resources[-1], 0 if course is None else course.max_entries),
             "margin_": None if course is None else course.margin,
         }
 
