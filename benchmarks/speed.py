@@ -224,14 +224,14 @@ def _peak(function):
 DISK = {
     "gaussian": ["--denoiser", "gaussian", "--param", "sigma=0.5:2:0.25"],
     "tv, plain": ["--denoiser", "tv", "--param", "weight=0.05,0.1,0.15", "--returns", "plain"],
-    "tv, 4 masks": ["--denoiser", "tv", "--param", "weight=0.05,0.1,0.15"],
+    "tv, all masks": ["--denoiser", "tv", "--param", "weight=0.05,0.1,0.15"],
 }
 
 
 def disk(case, args):
     import zarr
 
-    side = 16384 if args.full else 4096
+    side = 16384 if args.full and "masks" not in case else 4096
     with tempfile.TemporaryDirectory() as folder:
         noisy = mosaic(1024, args.data, np.float32)
         store = zarr.open(

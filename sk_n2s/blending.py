@@ -97,4 +97,5 @@ def blend(
 
 def _with_level(squares, variance):
     """Return squared residuals, and the noise variance where there are any."""
-    return squares, np.where(np.isnan(squares), np.nan, variance)
+    nothing = squares.dtype.type(np.nan)
+    return squares, np.where(np.isnan(squares), nothing, variance)
