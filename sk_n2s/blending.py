@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -69,33 +70,31 @@ def blend(
     squares = squared_error(X, invariant)
     # Of float32 data they are float32, if squares fit into that; so is then all that follows.
     variance = np.asarray(variance_at(noise_variance, invariant), dtype=squares.dtype)
-    local, level = (
-        apply_denoiser(
-            gaussian_exact,
-            values,
-            {"sigma": _SIGMA},
-            channel_axis=channel_axis,
-            batch_axis=batch_axis,
-            allow_nan=True,
-        )
-        for values in _with_level(squares, variance)
+    missing = np.isnan(squares)
+    average = partial(
+        apply_denoiser,
+        gaussian_exact,
+        params={"sigma": _SIGMA},
+        channel_axis=channel_axis,
+        batch_axis=batch_axis,
+        allow_nan=True,
+        copy=False,
     )
-    missing = np.isnan(X)
-    excess = local - level
-    np.nan_to_num(excess, copy=False)
-    np.maximum(excess, 0, out=excess)
-    total = variance + excess
-    own = np.zeros_like(excess)
-    np.divide(excess, total, out=own, where=(total > 0) & ~missing)
+    level = variance
+    if variance.ndim or missing.any():  # the average of what is not the same everywhere
+        level = average(np.where(missing, squares.dtype.type(np.nan), variance))
+    own = average(squares)
+    del squares
+    own -= level
+    np.nan_to_num(own, copy=False)
+    np.maximum(own, 0, out=own)
+    total = own + variance
+    np.divide(own, total, out=own, where=total > 0)  # where that is 0, so is the excess
+    del total
+    own[missing] = 0
     own = own.astype(X.dtype, copy=False)
     output = X - invariant
     output *= own
     output += invariant
     np.copyto(output, invariant, where=missing)
     return Blend(output, own, variance if variance.ndim else float(variance))
-
-
-def _with_level(squares, variance):
-    """Return squared residuals, and the noise variance where there are any."""
-    nothing = squares.dtype.type(np.nan)
-    return squares, np.where(np.isnan(squares), nothing, variance)
