@@ -18,84 +18,21 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._arrays import unmasked
 from ._callbacks import CallbackSupportMixin, Task, with_callbacks
-from ._course import Course
 from ._estimates import ErrorEstimateMixin
 from ._evaluation import Answer, answer, best_index, failed, tabulate, warn_of_failures
 from ._grouping import Group, Grouping, NotWrapped
 from ._memory import Remembered, check_memory, key_of
+from ._rounds import Course, PiecesRound, Round, WholeRound
 from ._running import portable, run, task
 from .distributed import as_float_data, is_lazy
 from .losses import check_scoring, scores_output, squared_error
-from .views import View
 
-__all__ = ["BaseSelfSupervisedSearch", "PiecesRound", "Round"]
+__all__ = ["BaseSelfSupervisedSearch"]
 
 #: How many sets a candidate that needs masks is scored on, unless the user says otherwise;
 #: and how many pieces of data that are not in memory.
 _AUTO_SPLITS = 4
 _AUTO_PIECES = 32
-
-
-class Round(ABC):
-    """What candidates are shown in one round of a search."""
-
-    #: Columns of the table that the scores are gathered in; None gives each set its own.
-    n_columns: int | None = None
-
-    @abstractmethod
-    def n_views(self, group: Group) -> int:
-        """Return how many views a group sees."""
-
-    @abstractmethod
-    def views(self, group: Group) -> Iterator[View]:
-        """Make them, one at a time."""
-
-
-class _WholeArray(Round):
-    """The sets of the partition, in all of the data."""
-
-    def __init__(self, n_splits: int | None):
-        self._n_splits = n_splits
-
-    def n_views(self, group):
-        if group.plan.is_single:
-            return 1
-        total = group.plan.get_n_splits(group.X)
-        return total if self._n_splits is None else min(self._n_splits, total)
-
-    def views(self, group):
-        return group.plan.views(group.X, self._n_splits)
-
-
-class PiecesRound(Round):
-    """Some places of a course.
-
-    Parameters
-    ----------
-    course : Course or None
-        The pieces; None where no candidate can be shown any.
-    start, stop : int
-        The first place, and the one after the last.
-    """
-
-    #: Few columns, in which the pieces are gathered.
-    n_columns = 4
-
-    def __init__(self, course: Course | None, start: int, stop: int):
-        self._course, self._start, self._stop = course, start, stop
-
-    @property
-    def n_entries(self) -> int:
-        """How many entries are scored up to the last place, about."""
-        return 0 if self._course is None else round(self._stop * self._course.n_entries)
-
-    def n_views(self, group):  # noqa: D102
-        return self._stop - self._start
-
-    def views(self, group):  # noqa: D102
-        if self._course is None:
-            return iter(())
-        return self._course.views(group, self._start, self._stop)
 
 
 def _refit_done(search) -> bool:
@@ -325,7 +262,7 @@ class BaseSelfSupervisedSearch(  # type: ignore[call-arg]
         if n_splits == "auto":
             # An exact form answers for all sets at once, and scores them at no cost.
             n_splits = None if all(g.plan.is_single for g in groups) else _AUTO_SPLITS
-        return _WholeArray(n_splits)
+        return WholeRound(n_splits)
 
     def _calls(
         self, groups, loss, this: Round, memory, parts: list[Task], unseen: list[Answer]

@@ -11,10 +11,10 @@ from scipy import stats
 from sklearn.model_selection import ParameterGrid
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from ._base_search import BaseSelfSupervisedSearch, PiecesRound
-from ._course import Course
+from ._base_search import BaseSelfSupervisedSearch
 from ._evaluation import Answer, losses_of
 from ._grouping import Group
+from ._rounds import Course, PiecesRound
 
 __all__ = ["SelfSupervisedHalvingSearchCV"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from math import ceil, inf
 from numbers import Integral
 
 import numpy as np
@@ -13,13 +12,14 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ._arrays import as_float_array, has_nan, per_axis, split_axes
+from ._blocks import in_blocks
 from ._callbacks import CallbackSupportMixin, Task, with_callbacks
 from ._calling import apply_denoiser, name_of
 from ._parameters import DenoiserParameters
 from .blending import BLEND_REACH, blend
 from .denoisers import get_exact_form, reach_of
 from .denoisers.locality import Reach
-from .distributed import as_blocks, as_float_data, in_memory, is_lazy, map_blocks
+from .distributed import as_float_data, in_memory, is_lazy
 from .fills import Fill, check_fill
 from .levels import check_noise_variance
 from .losses import squared_error
@@ -386,37 +386,28 @@ class JInvariantWrapper(CallbackSupportMixin, TransformerMixin, DenoiserParamete
         if self.output == "blend":
             check_is_fitted(self, "noise_variance_")
             variance = self.noise_variance_
-        return self._in_blocks(X, variance) if is_lazy(X) else self._output(X, variance)
+        return in_blocks(self, X, variance) if is_lazy(X) else self.output_of(X, variance)
 
-    def _output(self, X, noise_variance):
+    def output_of(self, X: np.ndarray, noise_variance=None) -> np.ndarray:
+        """Return what `transform` returns for an array in memory.
+
+        Parameters
+        ----------
+        X : ndarray of float
+            The noisy data.
+        noise_variance : float, ndarray or NoiseCurve, default=None
+            The variance of the noise, which a blend needs.
+
+        Returns
+        -------
+        ndarray of the shape of `X`
+            The denoised data.
+        """
         if self.output == "plain":
             return self._answer(self.denoiser, self.view_plan(X).complete(X))
         if self.output == "blend":
             return self._blend(X, noise_variance).output
         return self._invariant(X)
-
-    def _in_blocks(self, X, noise_variance):
-        """Return the output for a dask array, as a dask array."""
-        plan = self.view_plan(X)  # which validates the parameters
-        reach = self.reach(X.ndim)
-        if reach is None or inf in reach.distance:
-            looks = "does not say how far it looks" if reach is None else "looks at all of X"
-            raise ValueError(
-                f"halo=None: {name_of(self.denoiser)} {looks}, so that a dask array cannot be "
-                "denoised in blocks as it is: set halo to how many entries around a block it is "
-                "to be shown, or declare that with sk_n2s.denoisers.reaches."
-            )
-        axes = plan.axes
-        halo, period = [0] * X.ndim, [1] * X.ndim
-        for axis, distance in zip(axes, reach.distance, strict=True):
-            halo[axis] = ceil(distance)
-        if not plan.exact and self.output != "plain":
-            period = [1 if p is None else p for p in plan.partition.period(X.ndim, axes)]
-        others: tuple = ()
-        if isinstance(noise_variance, np.ndarray):
-            others = (as_blocks(np.broadcast_to(noise_variance, X.shape)),)
-        function = partial(_denoise_block, self, noise_variance)
-        return map_blocks(function, X, tuple(halo), tuple(period), *others)
 
     def _blend(self, X, noise_variance):
         invariant = self._invariant(X)
@@ -541,13 +532,6 @@ class JInvariantWrapper(CallbackSupportMixin, TransformerMixin, DenoiserParamete
         tags.input_tags.three_d_array = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
-
-
-def _denoise_block(wrapper, noise_variance, block, *variances):
-    """Return a wrapper's output for a block of a dask array."""
-    if np.isnan(block).all():
-        return block
-    return wrapper._output(as_float_array(block), *(variances or (noise_variance,)))
 
 
 def _without_gaps(X, *, form, **params):

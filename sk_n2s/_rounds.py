@@ -1,7 +1,8 @@
-"""The course of a race: pieces of the data, in the order in which candidates see them."""
+"""What candidates are shown in one round of a search: all of the data, or pieces of them."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from math import ceil, inf, prod
 from typing import Any
@@ -15,7 +16,7 @@ from .distributed import in_memory, is_lazy
 from .pieces import Piece, divide
 from .views import View
 
-__all__ = ["Course"]
+__all__ = ["Course", "PiecesRound", "Round", "WholeRound"]
 
 #: Entries of the inside of a piece, if the data allow.
 _INSIDE = 2**14
@@ -25,6 +26,43 @@ _MARGIN = 32
 
 #: Blocks along each axis, as units of comparison, where a view is of the whole array.
 _BLOCKS = 4
+
+
+class Round(ABC):
+    """What candidates are shown in one round of a search."""
+
+    #: Columns of the table that the scores are gathered in; None gives each set its own.
+    n_columns: int | None = None
+
+    @abstractmethod
+    def n_views(self, group: Group) -> int:
+        """Return how many views a group sees."""
+
+    @abstractmethod
+    def views(self, group: Group) -> Iterator[View]:
+        """Make them, one at a time."""
+
+
+class WholeRound(Round):
+    """Sets of the partition, in all of the data.
+
+    Parameters
+    ----------
+    n_splits : int or None
+        How many; None means all.
+    """
+
+    def __init__(self, n_splits: int | None):
+        self._n_splits = n_splits
+
+    def n_views(self, group):  # noqa: D102
+        if group.plan.is_single:
+            return 1
+        total = group.plan.get_n_splits(group.X)
+        return total if self._n_splits is None else min(self._n_splits, total)
+
+    def views(self, group):  # noqa: D102
+        return group.plan.views(group.X, self._n_splits)
 
 
 class Course:
@@ -168,6 +206,37 @@ class Course:
                 return parts
         self._parts.append((X, in_memory([X[piece.outer] for piece in self._pieces])))
         return self._parts[-1][1]
+
+
+class PiecesRound(Round):
+    """Some places of a course.
+
+    Parameters
+    ----------
+    course : Course or None
+        The pieces; None where no candidate can be shown any.
+    start, stop : int
+        The first place, and the one after the last.
+    """
+
+    #: Few columns, in which the pieces are gathered.
+    n_columns = 4
+
+    def __init__(self, course: Course | None, start: int, stop: int):
+        self._course, self._start, self._stop = course, start, stop
+
+    @property
+    def n_entries(self) -> int:
+        """How many entries are scored up to the last place, about."""
+        return 0 if self._course is None else round(self._stop * self._course.n_entries)
+
+    def n_views(self, group):  # noqa: D102
+        return self._stop - self._start
+
+    def views(self, group):  # noqa: D102
+        if self._course is None:
+            return iter(())
+        return self._course.views(group, self._start, self._stop)
 
 
 def _common_margin(reaches: list[Reach | None]) -> int | None:
