@@ -12,6 +12,7 @@ from threadpoolctl import ThreadpoolController
 
 from ._callbacks import Task
 from ._evaluation import Answer
+from .denoisers._sharing import sharing
 
 __all__ = ["portable", "run", "task"]
 
@@ -91,5 +92,5 @@ def run(
         prefer="threads" if threads else None,
     )
     # Threads share the limit that each of them sets, and would take it from one another.
-    with _controller().limit(limits=1):
+    with _controller().limit(limits=1), sharing():
         return parallel(calls)

@@ -9,6 +9,7 @@ from scipy import fft
 
 from .._arrays import along, split_axes
 from ._scale import non_negative
+from ._sharing import shared
 from .exact import exact_form_of
 from .linear import least_weight, take_out
 from .locality import reaches
@@ -193,10 +194,16 @@ def _ratio(X, cutoff, channel_axis) -> np.ndarray:
     return ratio
 
 
-def _filtered(X, gain, axes, *, overwrite=False):
-    spectrum = fft.dctn(X, axes=axes, norm="ortho", overwrite_x=overwrite)
+def _filtered(X, gain, axes):
+    spectrum = fft.dctn(X, axes=axes, norm="ortho")
     spectrum *= gain
     return fft.idctn(spectrum, axes=axes, norm="ortho", overwrite_x=True)
+
+
+def _centred_spectrum(X, axes):
+    """Return the mean, and the spectrum without it, whose small values keep more digits."""
+    centre = X.dtype.type(np.mean(X, dtype=np.float64))
+    return centre, fft.dctn(X - centre, axes=axes, norm="ortho", overwrite_x=True)
 
 
 def _leave_one_out(X, gain, axes, cutoff):
@@ -206,8 +213,8 @@ def _leave_one_out(X, gain, axes, cutoff):
             f"cutoff={cutoff!r} leaves each entry as it is, so that the others do not predict it: "
             "choose a lower one."
         )
-    centre = X.dtype.type(np.mean(X, dtype=np.float64))  # a constant stays, digits are kept
-    others = _filtered(X - centre, gain, axes, overwrite=True)
+    centre, spectrum = shared(_centred_spectrum, X, axes)  # by all candidates of a search
+    others = fft.idctn(spectrum * gain, axes=axes, norm="ortho", overwrite_x=True)
     place = (slice(None),) * axes[0]
     for half, mirrored in _halves(X.shape[axes[0]]):
         take_out(others[(*place, half)], X[(*place, half)], own[(*place, mirrored)], centre)
