@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from functools import partial
 from math import ceil, inf
 from typing import Any
@@ -49,8 +50,14 @@ def in_blocks(wrapper, X: Any, noise_variance) -> Any:
     halo, period = [0] * X.ndim, [1] * X.ndim
     for axis, distance in zip(plan.axes, reach.distance, strict=True):
         halo[axis] = ceil(distance)
-    if not plan.exact and wrapper.output != "plain":
+    if plan.exact or wrapper.output == "plain":
+        # Nothing is hidden in sets, which a block might be too small for.
+        wrapper = copy(wrapper)
+        wrapper.partition = None
+    else:
         period = [1 if p is None else p for p in plan.partition.period(X.ndim, plan.axes)]
+    if wrapper.channel_axis is not None:
+        period[wrapper.channel_axis] = 0  # a denoiser may look at all channels together
     others: tuple = ()
     if isinstance(noise_variance, np.ndarray):
         others = (as_blocks(np.broadcast_to(noise_variance, X.shape)),)
@@ -59,6 +66,7 @@ def in_blocks(wrapper, X: Any, noise_variance) -> Any:
 
 
 def _denoise_block(wrapper, noise_variance, block, *variances):
+    block = np.ma.filled(block, np.nan)
     if np.isnan(block).all():
         return block
     return wrapper.output_of(as_float_array(block), *(variances or (noise_variance,)))

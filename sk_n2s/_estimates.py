@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
 from ._arrays import has_nan, split_axes
+from ._warn import warn
 from .distributed import as_float_data, in_memory
 from .levels import check_noise_variance
 from .losses import squared_error
@@ -96,13 +96,11 @@ class ErrorEstimateMixin:
         level = _quick_level(wrapper, self._noisy)
         error = -self.best_score_ - level**2
         if error >= level**2 > 0:
-            warnings.warn(
+            warn(
                 "No candidate is better than the noisy data themselves: the best, "
                 f"{self.best_params_}, has an estimated mean squared error of {error:.3g}, and the "
                 f"variance of the noise is estimated as {level**2:.3g}. Try weaker parameters, "
-                "other denoisers, or leave the data as they are.",
-                UserWarning,
-                stacklevel=4,
+                "other denoisers, or leave the data as they are."
             )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 import traceback
-import warnings
 from functools import reduce
 from numbers import Number
 from typing import Any, NamedTuple
@@ -14,6 +13,7 @@ from scipy.stats import rankdata
 from sklearn.exceptions import FitFailedWarning
 
 from ._arrays import fold
+from ._warn import warn
 from .losses import is_entrywise
 from .views import View
 
@@ -283,9 +283,8 @@ def warn_of_failures(candidates: list[dict], answers: list[list[Answer]], error_
             f"All {len(candidates)} candidates failed. The first, {params}, failed with:\n{trace}"
         )
     lines = "\n".join(f"{params}: {reason}" for params, (reason, _) in failures)
-    warnings.warn(
+    warn(
         f"{len(failures)} of {len(candidates)} candidates failed and are ranked last, with the "
         f'score {error_score}. With error_score="raise" you see the traceback.\n{lines}',
         FitFailedWarning,
-        stacklevel=3,
     )

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from functools import cache
 from typing import Any
 
 from joblib import wrap_non_picklable_objects
 from sklearn.utils.parallel import Parallel, delayed
-from threadpoolctl import ThreadpoolController
 
 from ._callbacks import Task
 from ._evaluation import Answer
+from ._threads import one_thread
 from .denoisers._sharing import sharing
 
 __all__ = ["portable", "run", "task"]
@@ -55,14 +54,8 @@ def task(ask: Callable, progress: Task, *args: Any):
 
 
 def _call(ask, progress, args):
-    with progress, _controller().limit(limits=1):
+    with progress, one_thread():
         return ask(*args)
-
-
-@cache
-def _controller() -> ThreadpoolController:
-    """Return what limits the threads of the linear algebra libraries, found once."""
-    return ThreadpoolController()
 
 
 def run(
@@ -91,6 +84,5 @@ def run(
         pre_dispatch=pre_dispatch,
         prefer="threads" if threads else None,
     )
-    # Threads share the limit that each of them sets, and would take it from one another.
-    with _controller().limit(limits=1), sharing():
+    with one_thread(), sharing():
         return parallel(calls)

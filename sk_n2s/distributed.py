@@ -46,6 +46,8 @@ def is_lazy(X: Any) -> bool:
 def in_memory(parts: list) -> list[np.ndarray]:
     """Return parts of the data as arrays; those of a dask array are computed together.
 
+    Where those are masked, they are NaN.
+
     Parameters
     ----------
     parts : list of ndarray or dask array
@@ -60,7 +62,10 @@ def in_memory(parts: list) -> list[np.ndarray]:
         return parts
     import dask
 
-    return list(dask.compute(*parts))
+    return [
+        part.filled(np.nan) if isinstance(part, np.ma.MaskedArray) else part
+        for part in dask.compute(*parts)
+    ]
 
 
 def as_float_data(X: Any) -> Any:

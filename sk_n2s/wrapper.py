@@ -195,6 +195,8 @@ class JInvariantWrapper(CallbackSupportMixin, TransformerMixin, DenoiserParamete
         self._validate_params()
         self._check_denoiser(() if self.channel_axis is None else ("channel_axis",))
         axes = self._axes(X.ndim)[2]
+        if self.halo is not None:
+            per_axis(self.halo, len(axes), name="halo")
         form = get_exact_form(self.denoiser)
         if self.method == "exact" and form is None:
             raise ValueError(

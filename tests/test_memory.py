@@ -1,17 +1,23 @@
 """A search remembers what it has evaluated, and never uses what is stale."""
 
+import io
 import os
 import signal
 import subprocess
 import sys
 import textwrap
-from functools import partial
+import threading
+from collections import defaultdict
+from functools import partial, singledispatch, wraps
 
 import joblib
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
+from scipy.interpolate import CubicSpline
+from sklearn.decomposition import PCA
 from sklearn.exceptions import FitFailedWarning
+from sklearn.frozen import FrozenEstimator
 
 from sk_n2s import (
     GridPartition,
@@ -20,7 +26,7 @@ from sk_n2s import (
     SelfSupervisedSearchCV,
 )
 from sk_n2s._memory import key_of
-from sk_n2s.denoisers import median, tv
+from sk_n2s.denoisers import exact_form_of, median, tv
 from sk_n2s.fills import MeanFill
 
 
@@ -142,6 +148,140 @@ def _function(text, **names):
     scope = {"np": np, "__name__": "__main__", **names}
     exec(textwrap.dedent(text), scope)
     return scope["f"]
+
+
+def _decorated(k):
+    def decorate(f):
+        @wraps(f)
+        def inner(X):
+            return k * f(X)
+
+        return inner
+
+    return decorate(np.median)
+
+
+def _with_attribute(k):
+    def f(X):
+        return X * f.k
+
+    f.k = k
+    return f
+
+
+def _with_exact_form(shift):
+    def f(X):
+        return X
+
+    exact_form_of(f)(lambda X: np.roll(X, shift))
+    return f
+
+
+class Level(float):
+    """A number whose value pickle keeps elsewhere than in its attributes."""
+
+
+class Model:
+    def __init__(self, gain):
+        self.gain, self.lock, self.me = gain, threading.Lock(), self
+
+
+def _dispatched(k):
+    @singledispatch
+    def f(X):
+        return X
+
+    f.register(np.ndarray)(lambda X: X * k)
+    return f
+
+
+PAIRS = {
+    "decorated": (_decorated(1), _decorated(2)),
+    "attribute": (_with_attribute(1), _with_attribute(2)),
+    "exact form": (_with_exact_form(1), _with_exact_form(2)),
+    "dispatch": (_dispatched(1), _dispatched(2)),
+    "subclass": (Level(1.0), Level(0.1)),
+    "slots": (CubicSpline([0, 1, 2], [0, 1, 2]), CubicSpline([0, 1, 2], [0, 1, 3])),
+    "buffer": (io.BytesIO(b"1"), io.BytesIO(b"2")),
+    "factory": (defaultdict(list), defaultdict(dict)),
+    "lock inside": (Model(1), Model(2)),
+    "global with a lock": (
+        _function("def f(X):\n    return M.gain * X", M=Model(1)),
+        _function("def f(X):\n    return M.gain * X", M=Model(2)),
+    ),
+    "same names": (
+        (_with_attribute(1), _with_attribute(2), _with_attribute(1)),
+        (_with_attribute(1), _with_attribute(2), _with_attribute(2)),
+    ),
+    "by a string": (
+        _function("def f(X):\n    return globals()['b']", b=1),
+        _function("def f(X):\n    return globals()['b']", b=2),
+    ),
+    "frozen": (FrozenEstimator(PCA(1).fit(X)), FrozenEstimator(PCA(1).fit(X * X))),
+    "set": ({"a", "b"}, {"a", "c"}),
+    "objects": (np.array([1, "a"], dtype=object), np.array([1, "b"], dtype=object)),
+}
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_keys_see_what_is_hidden(name):
+    one, other = PAIRS[name]
+    assert key_of(one) != key_of(other)
+    assert key_of(one) == key_of(one)
+
+
+HELPERS = """
+__version__ = "1.0"
+def helper(X):
+    return X * {gain}
+"""
+
+ASKS = """
+import logging, re, sys
+sys.path.insert(0, {folder!r})
+import package.inner
+import package.inner as other
+from package.inner import helper
+from sk_n2s import JInvariantWrapper
+from sk_n2s._memory import key_of
+
+log = logging.getLogger(__name__)
+
+def by_module(X, mode="a"):
+    log.debug("called")
+    if mode in {{"a", "b", "c", "dd"}} and re.match("x", "y"):
+        return X
+    return package.inner.helper(X)
+
+def by_name(X):
+    return helper(X)
+
+def by_string(X):
+    return getattr(other, "helper")(X)
+
+def inside(X):
+    from package.inner import helper
+    return helper(X)
+
+print(*(key_of(JInvariantWrapper(f)) for f in (by_module, by_name, by_string, inside)))
+"""
+
+
+def test_keys_are_the_same_in_another_process_unless_a_helper_has_changed(tmp_path):
+    (tmp_path / "package").mkdir()
+    (tmp_path / "package" / "__init__.py").touch()
+    script = tmp_path / "script.py"
+    script.write_text(ASKS.format(folder=str(tmp_path)))
+    keys = []
+    for gain, seed in ((1, "1"), (1, "2"), (2, "1")):
+        (tmp_path / "package" / "inner.py").write_text(HELPERS.format(gain=gain))
+        environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONDONTWRITEBYTECODE": "1"}
+        done = subprocess.run(
+            [sys.executable, script], capture_output=True, text=True, check=True, env=environment
+        )
+        keys.append(done.stdout.split())
+    assert keys[0] == keys[1]
+    assert not set(keys[1]) & set(keys[2]) and len(set(keys[2])) == 4
 
 
 def test_keys_tell_code_apart():

@@ -1,4 +1,7 @@
+import os
 import pickle
+import subprocess
+import sys
 import threading
 from functools import partial
 
@@ -21,6 +24,7 @@ from sk_n2s import (
     GridPartition,
     JInvariantWrapper,
     RandomPartition,
+    SelfSupervisedHalvingSearchCV,
     SelfSupervisedRandomizedSearchCV,
     SelfSupervisedSearchCV,
     WholeArray,
@@ -618,3 +622,60 @@ def test_processes_share_the_data(rng):
     grid = {"k": [0, 1, 2]}
     search = SelfSupervisedSearchCV(JInvariantWrapper(denoiser), grid, n_jobs=2, refit=False)
     assert search.fit(X).best_score_ == pytest.approx(-np.mean(X**2))
+
+
+def test_warnings_point_to_the_user(noisy):
+    for search in (
+        SelfSupervisedSearchCV(JInvariantWrapper(median), {"radius": [-1, 20]}),
+        SelfSupervisedHalvingSearchCV(JInvariantWrapper(median), {"radius": [-1, 20]}),
+    ):
+        with pytest.warns(UserWarning) as caught:
+            search.fit(1000 * noisy)
+        assert len(caught) == 2 and {w.filename for w in caught} == {__file__}
+
+
+OVERLAP = """
+import threading
+import numpy as np
+from threadpoolctl import threadpool_info
+from sk_n2s import JInvariantWrapper, SelfSupervisedSearchCV
+
+def limits():
+    return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+
+def waits(X):
+    started.release()
+    assert goes_on[int(threading.current_thread().name)].wait(30)
+    return X
+
+def fit():
+    wrapper = JInvariantWrapper(waits)
+    SelfSupervisedSearchCV(wrapper, {"fill": ["mean"]}, n_splits=1, refit=False).fit(X)
+
+X = np.random.default_rng(0).normal(size=(20, 20))
+started, goes_on = threading.Semaphore(0), [threading.Event(), threading.Event()]
+before = limits()
+fits = [threading.Thread(target=fit, name=str(k)) for k in range(2)]
+for thread in fits:
+    thread.start()
+    assert started.acquire(timeout=30)
+print(set(before), set(limits()))
+for thread, event in zip(fits, goes_on):
+    event.set()
+    thread.join()
+print(limits() == before)
+"""
+
+
+def test_limits_of_threads_are_taken_back():
+    """Also if searches overlap, and the first to come is the first to go."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", OVERLAP],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "OPENBLAS_NUM_THREADS": "2", "OMP_NUM_THREADS": "2"},
+    )
+    first, second = done.stdout.splitlines()
+    assert first in ("{2} {1}", "{1} {1}")  # the latter on a machine of one core
+    assert second == "True"

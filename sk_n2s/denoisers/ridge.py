@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import lru_cache
 from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
-from threadpoolctl import ThreadpoolController
 
 from .._arrays import per_axis
+from .._threads import one_thread
 from ._scale import noise_relative
 from .locality import reaches
 
@@ -145,7 +144,7 @@ def nl_ridge(
     pilot: Any = None
     # Sums that another number of threads rounds differently would choose other patches. The
     # products are small, and gain nothing from threads.
-    with _threads().limit(limits=1, user_api="blas"):
+    with one_thread():
         for size, count in ((patches[0], groups[0]), *[(patches[1], groups[1])] * n_refinements):
             grid = _Grid(shape, tuple(min(size, n) for n in shape), window, step)
             pilot = _one_step(values, pilot, variance, grid, count)
@@ -153,12 +152,6 @@ def nl_ridge(
     result *= X.dtype.type(unit)
     result += X.dtype.type(offset)
     return result
-
-
-@lru_cache(maxsize=1)
-def _threads() -> ThreadpoolController:
-    """Look for the libraries that have threads once: that takes longer than a small array."""
-    return ThreadpoolController()
 
 
 def _deviation(sigma, X, channel_axis) -> np.ndarray:
