@@ -21,6 +21,9 @@ __all__ = ["Course", "PiecesRound", "Round", "WholeRound"]
 #: Entries of the inside of a piece, if the data allow.
 _INSIDE = 2**14
 
+#: Pieces of an array in memory that are looked at, to choose from.
+_LOOKED_AT = 1024
+
 #: The margin for a denoiser that does not say how far it looks.
 _MARGIN = 32
 
@@ -68,9 +71,11 @@ class WholeRound(Round):
 class Course:
     """Pieces of the data, spread over them, on which candidates are compared.
 
-    At each *place* of the course, one piece is shown with a margin around it, and one set
-    of the partition is hidden in it; a candidate that needs no masks is scored on the same
-    entries. Each piece has its turn before the first one comes again, with another set.
+    Every beginning of the course has about the contents of the whole: pieces of large and of
+    small variance take turns. At each *place* of the course, one piece is shown with a
+    margin around it, and one set of the partition is hidden in it; a candidate that needs no
+    masks is scored on the same entries. Each piece has its turn before the first one comes
+    again, with another set.
 
     Parameters
     ----------
@@ -144,7 +149,8 @@ class Course:
         self.n_entries = float(inside) / self._n_sets
         self.length = len(pieces) * self._n_sets
         self.length = self.places(max_resources, max_places)
-        kept = _measured(pieces, X, min(self.length, len(pieces)))
+        most = min(self.length, len(pieces))
+        kept = _spread_out(_measured(pieces, X, most if self.is_lazy else _LOOKED_AT))[:most]
         self._pieces = [piece for piece, _ in kept]
         self._parts: list[tuple[Any, list[np.ndarray]]] = [(X, [part for _, part in kept])]
         self.length = min(self.length, len(kept) * self._n_sets)
@@ -252,6 +258,8 @@ def _measured(pieces: list[Piece], X, limit: int) -> list[tuple[Piece, np.ndarra
     for first in range(0, len(pieces), max(1, limit)):
         batch = pieces[first : first + max(1, limit)]
         parts = in_memory([X[piece.outer] for piece in batch])
+        if is_lazy(X) and any(np.isinf(part).any() for part in parts):
+            raise ValueError("X contains infinity: mark what was not measured by NaN.")
         kept += [
             (piece, part)
             for piece, part in zip(batch, parts, strict=True)
@@ -260,3 +268,17 @@ def _measured(pieces: list[Piece], X, limit: int) -> list[tuple[Piece, np.ndarra
         if len(kept) >= limit:
             break
     return kept[:limit]
+
+
+def _spread_out(pieces: list[tuple[Piece, np.ndarray]]) -> list[tuple[Piece, np.ndarray]]:
+    """Return pieces in an order of which every beginning has about the contents of all.
+
+    What is rare counts much, if it is bright: a few stars decide on how to denoise a sky.
+    The pieces are sorted by their variance, and taken from all over that list, in the order
+    of van der Corput's sequence; the first is that of the largest variance.
+    """
+    variance = [float(np.nanvar(part[piece.core], dtype=np.float64)) for piece, part in pieces]
+    ranked = np.argsort(variance, kind="stable")[::-1]
+    bits = max(1, (len(pieces) - 1).bit_length())
+    order = [int(f"{k:0{bits}b}"[::-1], 2) for k in range(2**bits)]
+    return [pieces[ranked[k]] for k in order if k < len(pieces)]

@@ -18,7 +18,7 @@ import numpy as np
 from . import __version__
 from .auto import AutoDenoiser
 from .denoisers import DENOISERS
-from .distributed import in_memory, read_zarr, write_zarr
+from .distributed import in_memory, is_zarr_array, read_zarr, write_zarr
 from .plotting import figure_formats, true_errors, write_curve
 from .search import SelfSupervisedSearchCV
 from .wrapper import JInvariantWrapper
@@ -60,8 +60,15 @@ def _classic() -> tuple[_Picture, np.ndarray]:
 
 def _format(path: Path) -> str:
     """Return the suffix that tells the format; an array may lie deeper in a zarr folder."""
-    stores = (_STORE for part in path.parts if part.lower().endswith(_STORE))
-    return next(stores, path.suffix.lower())
+    suffix = path.suffix.lower()
+    in_store = _store_around(path) is not None and suffix not in (*_IMAGES, *_ARRAYS)
+    return _STORE if in_store else suffix
+
+
+def _store_around(path: Path) -> Path | None:
+    """Return the zarr folder that a path is, or lies in."""
+    around = (p for p in reversed((path, *path.parents)) if p.suffix.lower() == _STORE)
+    return next(around, None)
 
 
 def _check_known(path: Path) -> None:
@@ -145,8 +152,11 @@ def _write(path: Path, save: Callable[[str], None]) -> None:
 
 def _check_target(path: Path, sources: Sequence[Path], what: str) -> None:
     """Refuse a file that could not be written, before anything is computed."""
-    if path.is_dir() and _format(path) == _STORE:
+    if path.exists() and _format(path) == _STORE:
         raise _Refusal(f"{path}: exists, and a folder is not overwritten; name another {what}")
+    for folder in path.parents if _format(path) == _STORE else ():
+        if is_zarr_array(str(folder)):
+            raise _Refusal(f"{path}: lies within the array {folder}, name another {what}")
     if path.is_dir():
         raise _Refusal(f"{path}: is a folder, give a file for the {what}")
     if not path.parent.is_dir():
@@ -256,7 +266,8 @@ def _calibrate(args: argparse.Namespace) -> None:
                 f"{args.clean}: has shape {clean.shape}, the noisy image has {noisy.array.shape}"
             )
     output = Path(args.output or f"{stem}_denoised{suffix}")
-    figure = Path(args.figure or output.with_name(f"{output.stem}_calibration.png"))
+    beside = _store_around(output) or output
+    figure = Path(args.figure or beside.with_name(f"{output.stem}_calibration.png"))
     for path, what in ((output, "output"), (figure, "figure")):
         _check_target(path, sources, what)
     if output.resolve() == figure.resolve():

@@ -5,8 +5,10 @@ The only module that knows of dask, and that imports it, where it is used.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from math import ceil
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,7 @@ __all__ = [
     "as_float_data",
     "in_memory",
     "is_lazy",
+    "is_zarr_array",
     "map_blocks",
     "read_zarr",
     "write_zarr",
@@ -195,6 +198,26 @@ def read_zarr(path: str) -> Any:
     """
     array = _dask_array().from_zarr(path)
     return array.rechunk("auto", block_size_limit=_BLOCK)
+
+
+def is_zarr_array(path: str) -> bool:
+    """Return whether a folder is an array in a zarr file, rather than a group of them.
+
+    Parameters
+    ----------
+    path : str
+        The folder.
+
+    Returns
+    -------
+    bool
+        Whether it is, in version 2 or 3 of the format.
+    """
+    try:
+        kind = json.loads((Path(path) / "zarr.json").read_text()).get("node_type")
+    except (OSError, ValueError):
+        return (Path(path) / ".zarray").exists()
+    return kind == "array"
 
 
 def write_zarr(path: str, array: Any, n_jobs: int | None = None) -> None:

@@ -107,6 +107,34 @@ def test_other_axes_and_missing_entries(image):
     assert np.isnan(lazy.compute()[:20]).all() and not np.isnan(lazy.compute()[50:]).any()
 
 
+def test_channels_are_shown_together(image):
+    X = np.stack([image, image + 1, -image], axis=-1)
+    params = {"output": "plain", "h": 0.8, "patch_distance": 2}
+    wrapper = JInvariantWrapper(nl_means, channel_axis=-1, **params)
+    assert_allclose(*both(wrapper, X, (50, 50, 1)), rtol=0, atol=1e-7)
+
+
+def test_masked_blocks(image):
+    hidden = np.random.default_rng(0).random(image.shape) < 0.2
+    X = np.ma.array(np.where(hidden, 1e6, image), mask=hidden)
+    lazy = da.from_array(X, chunks=40)
+    grid = {"radius": [1, 2]}
+    here, there = (
+        SelfSupervisedSearchCV(JInvariantWrapper(median), grid).fit(A) for A in (X, lazy)
+    )
+    assert there.best_params_ == here.best_params_
+    assert there.best_score_ == pytest.approx(here.best_score_, rel=0.05)
+    assert_array_equal(there.transform(lazy).compute(), here.transform(X))
+
+
+def test_partitions_that_hide_nothing_do_not_mind_small_blocks(image):
+    for partition in (PairPartition(0), GridPartition(9), ColumnPartition(20)):
+        X = image[:100]
+        for params in ({"output": "plain"}, {"method": "exact"}):
+            wrapper = JInvariantWrapper(median, partition=partition, **params)
+            assert_array_equal(*both(wrapper, X, (3, 3)))
+
+
 def test_random_sets_are_drawn_in_each_block(image):
     wrapper = JInvariantWrapper(uniform, method="mask", partition=RandomPartition(4, 0))
     found, expected = both(wrapper, image, (50, 50))
@@ -267,17 +295,25 @@ def test_an_array_within_a_group(image, tmp_path, monkeypatch, capsys):
     assert main(["calibrate", "group.zarr/0", "--clean", "group.zarr/0"]) == 0
     assert read_zarr("0_denoised.zarr").shape == image.shape
     assert "true error" in capsys.readouterr().out
+    assert main(["calibrate", "group.zarr/0", "-o", "group.zarr/1"]) == 0
+    assert read_zarr("group.zarr/1").shape == image.shape
+    files = sorted(p.name for p in tmp_path.iterdir())
+    assert files == ["0_denoised.zarr", "0_denoised_calibration.png", "1_calibration.png",
+                     "group.zarr"]  # fmt: skip
 
 
 def test_what_is_wrong_with_zarr_files_is_said(image, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     write_zarr("noisy.zarr", image)
     (tmp_path / "empty.zarr").mkdir()
+    (tmp_path / "file.zarr").touch()
     write_zarr("broken.zarr", np.where(image > 1, np.inf, image))
     cases = {
         ("calibrate", "none.zarr"): "none.zarr: there is no such file",
         ("calibrate", "empty.zarr"): "empty.zarr: cannot be read as an array",
         ("calibrate", "noisy.zarr", "-o", "noisy.zarr"): "noisy.zarr: exists, and a folder is not",
+        ("calibrate", "noisy.zarr", "-o", "noisy.zarr/x"): "lies within the array noisy.zarr",
+        ("calibrate", "noisy.zarr", "-o", "file.zarr"): "file.zarr: exists",
         ("calibrate", "broken.zarr", "-o", "x.zarr"): "infinity",
         ("calibrate", "noisy.zarr", "-o", "x.png"): ".png cannot hold such float64 data",
         ("calibrate", "noisy.zarr", "--denoiser", "wiener", "--param", "cutoff=0.1"): "halo",

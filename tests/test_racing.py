@@ -221,3 +221,15 @@ def test_pieces_do_not_mislead_about_what_does_not_say_how_far_it_looks(large):
     said = JInvariantWrapper(filtered, halo=24)
     trusted = SelfSupervisedHalvingSearchCV(said, grid).fit(large)
     assert trusted.best_params_ == pieces.best_params_
+
+
+def test_rare_pieces_that_count_much_are_among_the_first():
+    """A few bright stars in a flat sky decide, which most pieces do not show."""
+    y, x = np.mgrid[-15:16, -15:16]
+    star = 200 * np.exp(-(y**2 + x**2) / 8)
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        sky = rng.normal(size=(768, 768))
+        for i, j in rng.integers(20, 740, size=(4, 2)):
+            sky[i - 15 : i + 16, j - 15 : j + 16] += star
+        assert race(gaussian, {"sigma": [0.7, 2, 8]}, sky).best_params_ == {"sigma": 0.7}
