@@ -17,7 +17,14 @@ from scipy.special import log_ndtr
 
 from ._arrays import block_sums
 
-__all__ = ["LEVEL_ERROR", "ErrorEstimate", "output_and_penalty", "probed_penalty", "summarise"]
+__all__ = [
+    "LEVEL_ERROR",
+    "ErrorEstimate",
+    "output_and_penalty",
+    "penalty_of",
+    "probed_penalty",
+    "summarise",
+]
 
 #: The standard error of a variance of the noise that is estimated, as a share of it.
 LEVEL_ERROR = 0.02
@@ -73,11 +80,28 @@ def probed_penalty(
     signs = np.random.default_rng(random_state).integers(0, 2, X.shape, dtype=np.int8) * 2 - 1
     change = denoise(X + signs * step) - denoised
     change *= signs
-    # Squares of float32 data may not fit into their format.
-    fits = _SMALL < level**2 < _LARGE
-    dtype = X.dtype if fits else np.dtype(np.float64)
-    factor = np.asarray(2 * np.asarray(noise_variance, np.float64) / float(step)).astype(dtype)
-    return np.multiply(change, factor, out=change) if fits else change.astype(dtype) * factor
+    change /= step
+    return penalty_of(change, noise_variance)
+
+
+def penalty_of(derivative: np.ndarray, noise_variance) -> np.ndarray:
+    """Return 2σ²·∂hᵢ/∂xᵢ.
+
+    Parameters
+    ----------
+    derivative : ndarray
+        The derivatives.
+    noise_variance : float or ndarray that broadcasts to its shape
+        The variance σ² of the noise.
+
+    Returns
+    -------
+    ndarray
+        The penalty, of the dtype of the derivatives if σ² fits into that.
+    """
+    factor = np.asarray(2 * np.asarray(noise_variance, np.float64))
+    fits = _SMALL < float(np.mean(factor)) < _LARGE
+    return np.multiply(derivative, factor, dtype=derivative.dtype if fits else np.float64)
 
 
 def output_and_penalty(estimator, X, noise_variance) -> tuple[np.ndarray, np.ndarray]:

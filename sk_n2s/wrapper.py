@@ -25,7 +25,7 @@ from .levels import check_noise_variance
 from .losses import squared_error
 from .noise import variance_at
 from .partitions import GridPartition, Partition
-from .risk import probed_penalty
+from .risk import penalty_of, probed_penalty
 from .views import View, ViewPlan
 
 __all__ = ["JInvariantWrapper"]
@@ -436,7 +436,7 @@ class JInvariantWrapper(CallbackSupportMixin, TransformerMixin, DenoiserParamete
         """
         if self.output == "blend":
             mixed = self._blend(X, noise_variance)
-            return mixed.output, 2 * mixed.noise_variance * mixed.own
+            return mixed.output, penalty_of(mixed.own, mixed.noise_variance)
         if self.output == "invariant":
             return self._invariant(X), np.zeros(())
         shown = self.view_plan(X).complete(X)

@@ -273,3 +273,15 @@ def test_a_noise_curve_is_evaluated_at_the_prediction(rng):
     error, worse = (np.mean((w.fit_transform(counts) - signal) ** 2) for w in (wrapper, white))
     assert error < worse
     assert wrapper.noise_variance_ is curve
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("scale", [1e-25, 1e-12, 1e12, 1e22])
+def test_scores_of_all_outputs_are_on_the_scale_of_the_data(scale, dtype, noisy):
+    def scores(unit):
+        wrapper = JInvariantWrapper(gaussian, noise_variance=(0.1 * unit) ** 2)
+        grid = {"output": ["invariant", "plain", "blend"]}
+        search = SelfSupervisedSearchCV(wrapper, grid, scoring="sure")
+        return search.fit((noisy * unit).astype(dtype)).cv_results_["mean_test_score"] / unit**2
+
+    np.testing.assert_allclose(scores(scale), scores(1.0), rtol=1e-5)
