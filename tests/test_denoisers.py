@@ -10,6 +10,7 @@ from scipy import ndimage
 from skimage.filters import median as skimage_median
 from skimage.morphology import disk
 
+from sk_n2s import JInvariantWrapper
 from sk_n2s.denoisers import (
     DENOISERS,
     bilateral,
@@ -334,3 +335,28 @@ def test_half_of_the_power_is_left_at_the_cutoff():
     X = np.cos(np.pi * 16 * (np.arange(64) + 0.5) / 64)  # 16/128 cycles per entry
     np.testing.assert_allclose(butterworth(X, cutoff=0.125), X / np.sqrt(2), atol=1e-12)
     np.testing.assert_allclose(wiener(X, cutoff=0.125), X / 2, atol=1e-12)
+
+
+@pytest.mark.parametrize("mode", ["reflect", "nearest", "mirror", "wrap"])
+@pytest.mark.parametrize("n", [2, 3, 5, 8])
+def test_medians_of_windows_wider_than_a_signal(n, mode, rng):
+    X = rng.normal(size=n)
+    names = {"reflect": "symmetric", "nearest": "edge", "mirror": "reflect", "wrap": "wrap"}
+    for radius in (1, n - 1, n, 2 * n, 8):
+        place = np.pad(np.arange(n), radius, mode=names[mode])
+        windows = [place[i : i + 2 * radius + 1] for i in range(n)]
+        np.testing.assert_array_equal(
+            median(X, radius=radius, mode=mode), [np.median(X[w]) for w in windows]
+        )
+        others = [np.sort(X[w[w != i]]) for i, w in enumerate(windows)]
+        np.testing.assert_array_equal(
+            median.exact(X, radius=radius, mode=mode),
+            [o[len(o) // 2] if len(o) else np.nan for o in others],
+        )
+
+
+def test_an_item_without_measurements_warns_of_nothing(recwarn):
+    X = np.zeros((2, 20), dtype=np.float32)
+    X[1] = np.nan
+    JInvariantWrapper(gaussian, sigma=0.4, batch_axis=0).fit(X).transform(X)
+    assert not [str(w.message) for w in recwarn if issubclass(w.category, RuntimeWarning)]

@@ -48,7 +48,8 @@ def _leave_one_out(X, smooth: Callable, kernels, mode: str):
     centre, shown = X.dtype.type(0), X
     if X.dtype == np.float32 and rest < _LITTLE:
         # The filters leave a constant as it is, and small values keep more of their digits.
-        centre = X.dtype.type(np.nanmean(X, dtype=np.float64))
+        known = ~np.isnan(X)
+        centre = X.dtype.type(np.mean(X, dtype=np.float64, where=known)) if known.any() else centre
         shown = X - centre
     if rest <= least_weight(X.dtype) or has_nan(X):
         return _weighted_mean_of_others(shown, smooth, own) + centre
