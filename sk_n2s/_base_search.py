@@ -240,7 +240,7 @@ class BaseSelfSupervisedSearch(  # type: ignore[call-arg]
         unseen: list[Answer] = []
         with progress.part("candidates", n_calls) as evaluating:
             # Made before any of them travels, since each of them holds them all.
-            parts = [evaluating.part("evaluation") for _ in range(n_calls)]
+            parts = iter([evaluating.part("evaluation") for _ in range(n_calls)])
             found = run(
                 self._calls(groups, loss, this, memory, parts, unseen),
                 threads=all(getattr(estimator, "releases_gil", False) for estimator in members),
@@ -265,7 +265,7 @@ class BaseSelfSupervisedSearch(  # type: ignore[call-arg]
         return WholeRound(n_splits)
 
     def _calls(
-        self, groups, loss, this: Round, memory, parts: list[Task], unseen: list[Answer]
+        self, groups, loss, this: Round, memory, parts: Iterator[Task], unseen: list[Answer]
     ) -> Iterator:
         """Yield the tasks of joblib; a view is made once, when its first task is due.
 
@@ -291,7 +291,7 @@ class BaseSelfSupervisedSearch(  # type: ignore[call-arg]
                     break
                 args = (view,) if memory is None else (view, key_of(view))
                 for ask in asks:
-                    yield task(ask, parts.pop(0), *args)
+                    yield task(ask, next(parts), *args)
 
     # scikit-learn's interface ----------------------------------------------------------
 

@@ -465,8 +465,8 @@ class JInvariantWrapper(CallbackSupportMixin, TransformerMixin, DenoiserParamete
 
         Parameters
         ----------
-        X : array-like
-            The noisy data.
+        X : array-like or dask array
+            The noisy data; a dask array is computed.
         y : array-like of the same shape, default=None
             The clean data, if they are known.
 
