@@ -291,7 +291,7 @@ class BaseSelfSupervisedSearch(  # type: ignore[call-arg]
                     break
                 args = (view,) if memory is None else (view, key_of(view))
                 for ask in asks:
-                    yield task(ask, next(parts), *args)
+                    yield task(ask, next(parts, Task(None)), *args)
 
     # scikit-learn's interface ----------------------------------------------------------
 
