@@ -150,7 +150,10 @@ class Course:
         self.length = len(pieces) * self._n_sets
         self.length = self.places(max_resources, max_places)
         most = min(self.length, len(pieces))
-        kept = _spread_out(_measured(pieces, X, most if self.is_lazy else _LOOKED_AT))[:most]
+        known = _measured(pieces, X, most if self.is_lazy else _LOOKED_AT)
+        known = _by_variance(known)
+        self._ranks = _spread_out(len(known))[:most]
+        kept = [known[rank] for rank in self._ranks]
         self._pieces = [piece for piece, _ in kept]
         self._parts: list[tuple[Any, list[np.ndarray]]] = [(X, [part for _, part in kept])]
         self.length = min(self.length, len(kept) * self._n_sets)
@@ -195,7 +198,6 @@ class Course:
         View
             The views.
         """
-        blocks = _BLOCKS**group.X.ndim
         for place in range(start, stop):
             turn, k = divmod(place, len(self._pieces))
             piece, index = self._pieces[k], None
@@ -203,7 +205,10 @@ class Course:
             if self.is_masked:
                 n_sets = group.plan.get_n_splits(part)
                 index = (turn + int(self._offset[k])) % min(n_sets, self._n_sets)
-            yield group.plan.view_of_piece(part, piece, index, place * blocks)
+            # Numbered by rank: units that lie next to each other are of like contents.
+            number = turn * _LOOKED_AT + self._ranks[k]
+            first = number * piece.n_blocks**group.X.ndim
+            yield group.plan.view_of_piece(part, piece, index, first)
 
     def _parts_of(self, X) -> list[np.ndarray]:
         """Return the pieces of an array, with margins; of a lazy one, they are kept."""
@@ -270,15 +275,19 @@ def _measured(pieces: list[Piece], X, limit: int) -> list[tuple[Piece, np.ndarra
     return kept[:limit]
 
 
-def _spread_out(pieces: list[tuple[Piece, np.ndarray]]) -> list[tuple[Piece, np.ndarray]]:
-    """Return pieces in an order of which every beginning has about the contents of all.
-
-    What is rare counts much, if it is bright: a few stars decide on how to denoise a sky.
-    The pieces are sorted by their variance, and taken from all over that list, in the order
-    of van der Corput's sequence; the first is that of the largest variance.
-    """
+def _by_variance(pieces: list[tuple[Piece, np.ndarray]]) -> list[tuple[Piece, np.ndarray]]:
+    """Return pieces in the order of their variance, the largest first."""
     variance = [float(np.nanvar(part[piece.core], dtype=np.float64)) for piece, part in pieces]
-    ranked = np.argsort(variance, kind="stable")[::-1]
-    bits = max(1, (len(pieces) - 1).bit_length())
+    return [pieces[k] for k in np.argsort(variance, kind="stable")[::-1]]
+
+
+def _spread_out(n: int) -> list[int]:
+    """Return the numbers below n in an order of which every beginning is spread over them.
+
+    That is van der Corput's sequence. Of pieces sorted by their variance, it takes all kinds
+    in turn, those of the largest first: what is rare counts much, if it is bright, as a few
+    stars decide on how to denoise a sky.
+    """
+    bits = max(1, (n - 1).bit_length())
     order = [int(f"{k:0{bits}b}"[::-1], 2) for k in range(2**bits)]
-    return [pieces[ranked[k]] for k in order if k < len(pieces)]
+    return [k for k in order if k < n]
