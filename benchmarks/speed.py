@@ -211,7 +211,8 @@ def growth(case, args):
     per_pixel = [row.ours / side**2 for row, side in zip(seconds, sides)]
     times = " ".join(f"{side}: {row.ours:.3f}" for side, row in zip(sides, seconds))
     ratios = " ".join(f"{row.ratio:.2f}" for row in seconds)
-    said = f"{times} s; {ratios} of the bare calls; {max(arrays):.1f} arrays beyond the denoiser's"
+    bare = "" if case == "do nothing" else f"{ratios} of the bare calls; "
+    said = f"{times} s; {bare}{max(arrays):.1f} arrays beyond the denoiser's"
     return Row(seconds[-1].ours, seconds[1].ours, per_pixel[-1] / per_pixel[1], said)
 
 
