@@ -17,8 +17,12 @@ __all__ = [
     "has_nan",
     "per_axis",
     "split_axes",
+    "squares_fit",
     "unmasked",
 ]
+
+#: Between these, the squares of float32 numbers keep their digits.
+_SMALL, _LARGE = 1e-30, 1e30
 
 
 def as_float_array(X, *, name: str = "X") -> np.ndarray:
@@ -113,6 +117,22 @@ def has_nan(X: np.ndarray) -> bool:
     """
     with np.errstate(over="ignore", invalid="ignore"):
         return bool(np.isnan(np.sum(X))) and bool(np.isnan(X).any())
+
+
+def squares_fit(size: float) -> bool:
+    """Return whether squares of about a size keep their digits as float32.
+
+    Parameters
+    ----------
+    size : float
+        Their mean, for instance.
+
+    Returns
+    -------
+    bool
+        Whether they do.
+    """
+    return bool(_SMALL < size < _LARGE)
 
 
 def fold(values: np.ndarray, period: int) -> np.ndarray:

@@ -14,7 +14,14 @@ import numpy as np
 from sklearn.base import clone, is_regressor
 from sklearn.pipeline import Pipeline
 
-__all__ = ["Signature", "apply_denoiser", "is_estimator", "name_of", "signature_of"]
+__all__ = [
+    "Signature",
+    "apply_denoiser",
+    "behind_partial",
+    "is_estimator",
+    "name_of",
+    "signature_of",
+]
 
 
 class Signature:
@@ -115,9 +122,26 @@ def name_of(denoiser) -> str:
     str
         Its name.
     """
+    denoiser = behind_partial(denoiser)
+    return getattr(denoiser, "__name__", type(denoiser).__name__)
+
+
+def behind_partial(denoiser):
+    """Return what a partial object calls in the end, and anything else as it is.
+
+    Parameters
+    ----------
+    denoiser : object
+        A function, a partial object or an estimator.
+
+    Returns
+    -------
+    object
+        The function.
+    """
     while isinstance(denoiser, partial):
         denoiser = denoiser.func
-    return getattr(denoiser, "__name__", type(denoiser).__name__)
+    return denoiser
 
 
 def apply_denoiser(

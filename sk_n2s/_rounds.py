@@ -151,7 +151,8 @@ class Course:
         self.length = self.places(max_resources, max_places)
         most = min(self.length, len(pieces))
         known = _measured(pieces, X, most if self.is_lazy else _LOOKED_AT)
-        known = _by_variance(known)
+        if len(known) > 1:
+            known = _by_variance(known)
         self._ranks = _spread_out(len(known))[:most]
         kept = [known[rank] for rank in self._ranks]
         self._pieces = [piece for piece, _ in kept]

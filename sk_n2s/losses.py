@@ -11,6 +11,8 @@ from collections.abc import Callable
 import numpy as np
 from scipy.special import xlogy
 
+from ._arrays import squares_fit
+
 __all__ = [
     "absolute_error",
     "check_scoring",
@@ -19,9 +21,6 @@ __all__ = [
     "scores_output",
     "squared_error",
 ]
-
-#: Between these, the squares of float32 numbers keep their digits.
-_SMALL, _LARGE = 1e-30, 1e30
 
 Loss = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
@@ -49,7 +48,7 @@ def squared_error(target: np.ndarray, prediction: np.ndarray) -> np.ndarray:
     with np.errstate(over="ignore", under="ignore"):
         squared = np.square(difference, out=difference)
         mean = np.mean(squared)
-        if _SMALL < (np.nanmean(squared) if np.isnan(mean) else mean) < _LARGE:
+        if squares_fit(np.nanmean(squared) if np.isnan(mean) else mean):
             return squared
     return np.square(target - prediction, dtype=np.float64)
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import log_ndtr
 
-from ._arrays import block_sums
+from ._arrays import block_sums, squares_fit
 
 __all__ = [
     "LEVEL_ERROR",
@@ -32,9 +32,6 @@ LEVEL_ERROR = 0.02
 #: The probe's step, in standard deviations of the noise: large enough for what jumps, as
 #: hard thresholds do, and small enough to be a derivative.
 _STEP = 0.1
-
-#: Between these, the squares of float32 numbers keep their digits.
-_SMALL, _LARGE = 1e-30, 1e30
 
 #: Into how many blocks an array is divided for the confidence interval, at most.
 _MOST_BLOCKS = 256
@@ -100,8 +97,8 @@ def penalty_of(derivative: np.ndarray, noise_variance) -> np.ndarray:
         The penalty, of the dtype of the derivatives if σ² fits into that.
     """
     factor = np.asarray(2 * np.asarray(noise_variance, np.float64))
-    fits = _SMALL < float(np.mean(factor)) < _LARGE
-    return np.multiply(derivative, factor, dtype=derivative.dtype if fits else np.float64)
+    dtype = derivative.dtype if squares_fit(float(np.mean(factor))) else np.float64
+    return np.multiply(derivative, factor, dtype=dtype)
 
 
 def output_and_penalty(estimator, X, noise_variance) -> tuple[np.ndarray, np.ndarray]:

@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from ._arrays import as_float_array, has_nan, per_axis, split_axes
 from ._blocks import in_blocks
 from ._callbacks import CallbackSupportMixin, Task, with_callbacks
-from ._calling import apply_denoiser, name_of
+from ._calling import apply_denoiser, behind_partial, name_of
 from ._parameters import DenoiserParameters
 from .blending import BLEND_REACH, blend
 from .denoisers import get_exact_form, reach_of
@@ -308,10 +308,7 @@ class JInvariantWrapper(CallbackSupportMixin, TransformerMixin, DenoiserParamete
     @property
     def releases_gil(self) -> bool:
         """Whether candidates of this denoiser can share a process, each on its own core."""
-        denoiser = self.denoiser
-        while isinstance(denoiser, partial):
-            denoiser = denoiser.func
-        return bool(getattr(denoiser, "releases_gil", False))
+        return bool(getattr(behind_partial(self.denoiser), "releases_gil", False))
 
     # scikit-learn's interface --------------------------------------------------------
 
