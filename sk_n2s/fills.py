@@ -199,15 +199,32 @@ class _NeighbourFill(Fill):
         return 1 if isinstance(self.kernel, str) else max(np.shape(self.kernel), default=0) // 2
 
     def check(self, ndim):  # noqa: D102
-        self._checked_kernel(ndim)
+        self.weights(ndim)
 
-    def _checked_kernel(self, ndim) -> np.ndarray:
+    def weights(self, ndim: int) -> np.ndarray:
+        """Return the weights of the neighbours, of which the centre's is 0.
+
+        Parameters
+        ----------
+        ndim : int
+            The number of axes along which entries are neighbours.
+
+        Returns
+        -------
+        ndarray of `ndim` axes of odd lengths
+            The weights.
+
+        Raises
+        ------
+        ValueError
+            If the kernel or the border do not suit.
+        """
         if self.border not in ("visible", "mirror"):
             raise ValueError(f'border={self.border!r} must be "visible" or "mirror".')
         return _kernel(self.kernel, ndim)
 
     def values(self, X, visible, where, axes):  # noqa: D102
-        kernel = self._checked_kernel(len(axes))
+        kernel = self.weights(len(axes))
         slices = where if _is_slices(where, X.ndim) else (slice(None),) * X.ndim
         shape = X[slices].shape
         found = _neighbours(X, visible, slices, axes, kernel, self.border)

@@ -201,6 +201,23 @@ class ViewPlan:
         missing = _missing(X)
         return X if missing is None else self.fill(X, missing, self.axes)
 
+    def conceal(self, X: np.ndarray, hidden: Index) -> np.ndarray:
+        """Return what is shown while a set is hidden.
+
+        Parameters
+        ----------
+        X : ndarray of float
+            The data; NaN marks missing entries.
+        hidden : index
+            The set.
+
+        Returns
+        -------
+        ndarray of the shape of `X`
+            A copy, in which the set, and what is missing, is filled from what is visible.
+        """
+        return self._conceal(X, hidden, _missing(X))
+
     def _conceal(self, X, hidden, missing):
         visible = np.ones(X.shape, dtype=bool) if missing is None else ~missing
         visible[hidden] = False

@@ -97,7 +97,7 @@ def test_modules_import_only_from_floors_below():
         {"_running"},
         {"_base_search", "stacking"},
         {"search"},
-        {"auto", "plotting", "racing"},
+        {"auto", "nn", "plotting", "racing"},
         {"cli"},
         {"__main__", "__init__"},
     ]
@@ -107,9 +107,18 @@ def test_modules_import_only_from_floors_below():
         parts = path.relative_to(root).with_suffix("").parts
         for module in _imports(path):
             target = module.split(".")[1] if "." in module else "__init__"
-            if parts[0] == target == "denoisers" or (parts == ("cli",) and target == "__init__"):
+            if parts[0] == target in ("denoisers", "nn") or (
+                parts == ("cli",) and target == "__init__"
+            ):
                 continue  # within the folder; the version
             assert floor_of[target] < floor_of[parts[0]], f"{path} imports {module}"
+
+
+def test_only_the_networks_import_torch():
+    root = Path(sk_n2s.__path__[0])
+    for path in root.rglob("*.py"):
+        if path.parent.name != "nn":
+            assert not re.search(r"^\s*(import|from) (torch|skorch|safetensors)", path.read_text())
 
 
 def test_public_names_are_there():

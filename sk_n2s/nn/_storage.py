@@ -1,0 +1,268 @@
+"""Networks on disk: tensors as safetensors, all else as JSON in the header of the same file.
+
+Nothing is pickled, so that a file from somebody else cannot run code; and a file is written
+under another name first, so that there is never half of one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import fields, is_dataclass
+from inspect import signature
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from .. import fills, partitions
+from ..noise import NoiseCurve
+from . import networks
+from .masking import Masker
+
+__all__ = [
+    "above",
+    "below",
+    "config_of",
+    "decode",
+    "encode",
+    "flatten",
+    "read",
+    "restore",
+    "write",
+]
+
+#: The key of the JSON in the header, and the version of what it holds.
+_KEY, _VERSION = "sk_n2s", 1
+
+#: Where classes may come from that are named in a file.
+_PLACES: dict[str, Any] = {
+    "fills": fills,
+    "partitions": partitions,
+    "networks": networks,
+    "torch.optim": torch.optim,
+}
+
+
+def write(path, tensors: dict[str, Tensor], facts: dict) -> None:
+    """Write a file, at once or not at all.
+
+    Parameters
+    ----------
+    path : str or path
+        Where.
+    tensors : dict of Tensor
+        The tensors.
+    facts : dict
+        What JSON can hold.
+    """
+    path = Path(path)
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    header = {_KEY: json.dumps({"version": _VERSION, **facts})}
+    try:
+        kept = {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}
+        save_file(kept, part, metadata=header)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def read(path) -> tuple[dict[str, Tensor], dict]:
+    """Read what `write` wrote.
+
+    Parameters
+    ----------
+    path : str or path
+        Where.
+
+    Returns
+    -------
+    tensors : dict of Tensor
+        The tensors, in memory.
+    facts : dict
+        The rest.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is another kind of file.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            facts = json.loads((file.metadata() or {})[_KEY])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, KeyError, json.JSONDecodeError):
+        raise ValueError(
+            f"{str(path)!r} was not written by NetworkDenoiser.save, or is damaged: give the path "
+            "of a file that was."
+        ) from None
+    if facts["version"] != _VERSION:
+        raise ValueError(
+            f"{str(path)!r} has the format {facts['version']}, and this release reads {_VERSION}: "
+            "load it with the release that wrote it."
+        )
+    return tensors, facts
+
+
+def below(name: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return tensors with a name put before theirs."""
+    return {f"{name}/{key}": tensor for key, tensor in tensors.items()}
+
+
+def above(name: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors that have a name before theirs, without it."""
+    return {k.removeprefix(f"{name}/"): t for k, t in tensors.items() if k.startswith(f"{name}/")}
+
+
+def encode(value: Any, name: str) -> Any:
+    """Return a parameter as JSON can hold it.
+
+    Parameters
+    ----------
+    value : object
+        A number, a text, None, a masker, fill or partition, a class of networks or
+        optimizers, or a container of such.
+    name : str
+        What the parameter is called.
+
+    Returns
+    -------
+    object
+        The same, for `decode`.
+
+    Raises
+    ------
+    TypeError
+        If it is anything else.
+    """
+    if isinstance(value, np.generic | np.ndarray):
+        value = value.tolist()
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, NoiseCurve):
+        return {"noise_curve": list(value)}
+    if isinstance(value, list | tuple):
+        return [encode(part, name) for part in value]
+    if isinstance(value, type):
+        place = next((p for p, m in _PLACES.items() if getattr(m, value.__name__, 0) is value), 0)
+        if place:
+            return {"class": f"{place}.{value.__name__}"}
+    elif isinstance(value, Masker):
+        kept = {key: encode(v, key) for key, v in value.get_params(deep=False).items()}
+        return {"masker": kept}
+    elif is_dataclass(value) and isinstance(encode(type(value), name), dict):
+        kept = {f.name: encode(getattr(value, f.name), name) for f in fields(value)}
+        return {**encode(type(value), name), "of": kept}
+    raise TypeError(
+        f"{name}={value!r} cannot be stored without pickle, which would let a file run code: leave "
+        "it at something of this package, or pickle the estimator."
+    )
+
+
+def decode(value: Any) -> Any:
+    """Return what `encode` made JSON of.
+
+    Parameters
+    ----------
+    value : object
+        What was read.
+
+    Returns
+    -------
+    object
+        The parameter.
+    """
+    if isinstance(value, list):
+        return tuple(map(decode, value))
+    if not isinstance(value, dict):
+        return value
+    if "noise_curve" in value:
+        return NoiseCurve(*value["noise_curve"])
+    if "masker" in value:
+        return Masker(**{key: decode(v) for key, v in value["masker"].items()})
+    place, _, name = value["class"].rpartition(".")
+    found = getattr(_PLACES[place], name)
+    if "of" not in value:
+        return found
+    return found(**{key: decode(v) for key, v in value["of"].items()})
+
+
+def flatten(prefix: str, state: dict) -> tuple[dict[str, Tensor], dict]:
+    """Take the tensors out of the state of an optimizer.
+
+    Parameters
+    ----------
+    prefix : str
+        What their names are to begin with.
+    state : dict
+        What `state_dict` returns: dicts in dicts and lists.
+
+    Returns
+    -------
+    tensors : dict of Tensor
+        The tensors by name.
+    rest : dict
+        The state, with the names in place of the tensors.
+    """
+    tensors: dict[str, Tensor] = {}
+
+    def without(value, name):
+        if isinstance(value, Tensor):
+            tensors[name] = value
+            return {"tensor": name}
+        if isinstance(value, dict):
+            return {"items": [[k, without(v, f"{name}.{k}")] for k, v in value.items()]}
+        if isinstance(value, list | tuple):
+            return [without(v, f"{name}.{k}") for k, v in enumerate(value)]
+        return value
+
+    return tensors, without(state, prefix)
+
+
+def restore(tensors: dict[str, Tensor], rest: Any) -> Any:
+    """Return what `flatten` took apart.
+
+    Parameters
+    ----------
+    tensors : dict of Tensor
+        The tensors by name.
+    rest : object
+        The rest.
+
+    Returns
+    -------
+    object
+        The state.
+    """
+    if isinstance(rest, list):
+        return [restore(tensors, part) for part in rest]
+    if not isinstance(rest, dict):
+        return rest
+    if "tensor" in rest:
+        return tensors[rest["tensor"]]
+    return {key: restore(tensors, part) for key, part in rest["items"]}
+
+
+def config_of(module: torch.nn.Module) -> dict | None:
+    """Return what one of the package's networks was made with.
+
+    Parameters
+    ----------
+    module : Module
+        The network.
+
+    Returns
+    -------
+    dict or None
+        The arguments of its class; None for a module from elsewhere.
+    """
+    kind = type(module)
+    if getattr(networks, kind.__name__, None) is not kind:
+        return None
+    return {name: getattr(module, name) for name in signature(kind).parameters}

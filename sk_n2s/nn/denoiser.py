@@ -1,0 +1,974 @@
+"""A network as an estimator: trained on the noisy data alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+from inspect import signature
+from numbers import Integral, Real
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from joblib import hash as digest
+from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted, validate_data
+from skorch.callbacks import Callback, EarlyStopping
+
+from .._arrays import as_float_array, has_nan
+from ..blending import blend
+from ..distributed import is_lazy
+from ..fills import Fill
+from ..levels import check_noise_variance
+from ..losses import squared_error
+from ..noise import variance_at
+from ..risk import penalty_of, probed_penalty
+from ..views import View, ViewPlan
+from ._layout import Layout
+from ._storage import above, below, config_of, decode, encode, read, write
+from .checkpoint import Checkpoint
+from .masking import Masker
+from .networks import BabyUnet
+from .training import (
+    BestState,
+    CosineRate,
+    MaskedNet,
+    TrainingBatches,
+    ValidationWindows,
+    ask,
+    train,
+)
+
+__all__ = ["NetworkDenoiser"]
+
+#: The masker, if none is given.
+_WIDTH = 4
+
+#: Images with longer sides than this are shown in squares of the next size.
+_LARGE, _PATCH = 96, 64
+
+#: How many pixels are denoised at a time.
+_PIXELS = 2**20
+
+#: Parameters that go on to others, by what they begin with.
+_PREFIXES = ("module__", "optimizer__")
+
+
+class _LeaveMissing(Fill):
+    """What is hidden from a network is missing for it: it is neither shown nor asked for."""
+
+    def values(self, X, visible, where, axes):
+        return np.full_like(X[where], np.nan)
+
+
+_LEAVE_MISSING = _LeaveMissing()
+
+#: Fitted attributes that are stored with the weights.
+_LEARNT = (
+    "offset_",
+    "scale_",
+    "n_channels_",
+    "n_axes_",
+    "n_features_in_",
+    "noise_variance_",
+    "validation_masks_",
+    "loss_curve_",
+    "validation_curve_",
+    "best_epoch_",
+    "n_iter_",
+)
+
+
+class NetworkDenoiser(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
+    """A neural network, trained to denoise on noisy images alone.
+
+    A mask of pixels is hidden, the network predicts them from the others, and learns from
+    how far it is from what was measured there; then the next mask is hidden [1]_. There may
+    be many images or a single one.
+
+    Parameters
+    ----------
+    module : Module class or instance, default=BabyUnet
+        The network: a class, which is made with the parameters ``module__name`` (and with
+        `in_channels` and `out_channels`, if it has such, from the data), or an instance, which
+        is copied, and trained on from the weights that it has. It takes tensors of shape
+        (n_items, n_channels, height, width), and returns such.
+    masker : Masker, default=None
+        What hides pixels; None is ``Masker(4, "interpolate")``.
+    max_epochs : int, default=50
+        For how many epochs it is trained, at most. An epoch shows about as many pixels as
+        the data have, and hides each mask at least once.
+    batch_size : int, default=16
+        How many images, or squares of large images, a step looks at.
+    lr : float, default=1e-3
+        The learning rate.
+    lr_schedule : {"cosine", "constant"}, default="cosine"
+        Whether it sinks to 0 in the course of `max_epochs`.
+    optimizer : Optimizer class, default=torch.optim.Adam
+        The optimizer; its parameters are ``optimizer__name``.
+    ema_decay : float or None, default=0.99
+        The network that is kept has the average of the weights of the last steps, with
+        weights that shrink by this factor from step to step. None keeps the last weights.
+    patch_size : int, "auto" or None, default="auto"
+        The side of the squares, drawn at random, that large images are shown in; they are
+        turned and mirrored at random. None shows whole images, and "auto" does so with
+        images of up to 96 pixels a side, and takes squares of 64 otherwise.
+    steps_per_epoch : int, default=None
+        How many batches make an epoch, if it is not to be left to the data.
+    validation_masks : int, default=1
+        How many masks are withheld from the training in parts of the data, for the validation
+        loss: the state with the smallest one is kept. With 0 it is the last one.
+    early_stopping : int or None, default=None
+        Stop if the validation loss has not become smaller for this many epochs.
+    inference : {"single_pass", "j_invariant", "average", "blend"}, default="single_pass"
+        What `transform` returns: the network's answer to the whole image, which is not
+        J-invariant, but is mostly better; at each pixel its answer while that pixel was
+        hidden; the mean of both; or the second with the pixel's own value mixed back in
+        where that is worth more (see `JInvariantWrapper`, ``output="blend"``).
+    self_ensemble : bool, default=False
+        Whether the network is shown the image in its eight positions, turned and mirrored,
+        of which the mean is taken: eight times as long, and mostly a little better.
+    noise_variance : float, array-like or NoiseCurve, default=None
+        The variance of the noise, for the blend. None estimates it.
+    channel_axis : int, default=None
+        The axis of channels, which are hidden together. None is the second of four axes.
+    standardize : bool, default=True
+        Whether the network sees the data with mean 0 and standard deviation 1. What comes
+        out is on the scale of the data in any case. A masker's "zero" is then their mean.
+    device : str or torch.device, default="auto"
+        Where the network is trained and used: "auto" is a GPU by CUDA if there is one.
+    mixed_precision : bool or "auto", default="auto"
+        Whether the network computes with bfloat16, which is faster on GPUs, and on processors
+        that have it. "auto" does so on a GPU that can.
+    warm_start : bool, default=False
+        Whether `fit` goes on from the weights of an earlier fit.
+    checkpoint : str or path, default=None
+        A file that is written after each epoch, with all that is needed to go on. If it is
+        there when `fit` is called, and comes from the same data and parameters, training
+        goes on from it, and ends as if it had not been interrupted.
+    callbacks : list of skorch callbacks, default=None
+        They are called by skorch's training loop.
+    random_state : int, RandomState instance or None, default=None
+        Decides on the first weights and the batches: with an int, training on a CPU is
+        repeatable.
+    verbose : bool, default=False
+        Whether skorch prints a line for each epoch.
+    **params : dict
+        Parameters ``module__name`` and ``optimizer__name``.
+
+    Attributes
+    ----------
+    module_ : Module
+        The trained network. It sees the data less `offset_`, divided by `scale_`.
+    net_ : skorch.NeuralNet
+        What trained it, with its `history`.
+    loss_curve_, validation_curve_ : list of float
+        The self-supervised loss of each epoch in the squared unit of the data: of the batches
+        of the training, and of what was withheld. The latter is about the squared error plus
+        the variance of the noise.
+    best_epoch_ : int
+        The epoch whose state was kept, counted from 1.
+    n_iter_ : int
+        The number of epochs.
+    validation_masks_ : tuple of int
+        The masks that were withheld.
+    offset_, scale_ : float
+        What is subtracted from the data, and what they are divided by.
+    n_channels_ : int
+        The number of channels.
+    noise_variance_ : float, ndarray or NoiseCurve
+        The variance that the blend uses; only with ``inference="blend"``.
+    n_axes_ : int
+        The number of axes of the data.
+    n_features_in_ : int
+        The length of the second axis of the data, if there are two.
+
+    Notes
+    -----
+    NaN marks missing pixels: they are not shown to the network, it is not asked for them in
+    the training, and `transform` fills them. Data of integers come out as floats on their scale;
+    float32 stays float32, and the network computes in float32 (or bfloat16) in any case.
+
+    In a `SelfSupervisedSearchCV`, each candidate is trained once for each of `n_splits` masks,
+    with the pixels of that mask missing, and scored on them: with strictly nothing seen of
+    what is predicted. ``n_splits=1`` takes one training for each candidate.
+
+    References
+    ----------
+    .. [1] J. Batson and L. Royer, "Noise2Self: Blind Denoising by Self-Supervision",
+       ICML 2019, PMLR 97:524-533. :arxiv:`1901.11365`
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sk_n2s.nn import NetworkDenoiser, SingleConvolution
+    >>> clean = np.sin(np.arange(32) / 4) * np.cos(np.arange(32) / 5)[:, np.newaxis]
+    >>> noisy = clean + np.random.default_rng(0).normal(scale=0.5, size=clean.shape)
+    >>> denoiser = NetworkDenoiser(
+    ...     SingleConvolution, module__width=5, max_epochs=40, lr=0.01, random_state=0
+    ... )
+    >>> denoised = denoiser.fit_transform(noisy)
+    >>> bool(np.mean((denoised - clean) ** 2) < 0.2 * np.mean((noisy - clean) ** 2))
+    True
+    """
+
+    _parameter_constraints: dict = {
+        "module": "no_validation",
+        "masker": [Masker, None],
+        "max_epochs": [Interval(Integral, 1, None, closed="left")],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "lr": [Interval(Real, 0, None, closed="neither")],
+        "lr_schedule": [StrOptions({"cosine", "constant"})],
+        "optimizer": [callable],
+        "ema_decay": [Interval(Real, 0, 1, closed="left"), None],
+        "patch_size": [Interval(Integral, 2, None, closed="left"), StrOptions({"auto"}), None],
+        "steps_per_epoch": [Interval(Integral, 1, None, closed="left"), None],
+        "validation_masks": [Interval(Integral, 0, None, closed="left")],
+        "early_stopping": [Interval(Integral, 1, None, closed="left"), None],
+        "inference": [StrOptions({"single_pass", "j_invariant", "average", "blend"})],
+        "self_ensemble": ["boolean"],
+        "noise_variance": "no_validation",  # needs the shape of the data
+        "channel_axis": [Integral, None],
+        "standardize": ["boolean"],
+        "device": [str, torch.device],
+        "mixed_precision": ["boolean", StrOptions({"auto"})],
+        "warm_start": ["boolean"],
+        "checkpoint": [str, Path, None],
+        "callbacks": [list, None],
+        "random_state": ["random_state"],
+        "verbose": ["boolean"],
+    }
+
+    def __init__(
+        self,
+        module=BabyUnet,
+        *,
+        masker=None,
+        max_epochs=50,
+        batch_size=16,
+        lr=1e-3,
+        lr_schedule="cosine",
+        optimizer=torch.optim.Adam,
+        ema_decay=0.99,
+        patch_size="auto",
+        steps_per_epoch=None,
+        validation_masks=1,
+        early_stopping=None,
+        inference="single_pass",
+        self_ensemble=False,
+        noise_variance=None,
+        channel_axis=None,
+        standardize=True,
+        device="auto",
+        mixed_precision="auto",
+        warm_start=False,
+        checkpoint=None,
+        callbacks=None,
+        random_state=None,
+        verbose=False,
+        **params,
+    ):
+        self.module = module
+        self.masker = masker
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.lr = lr
+        self.lr_schedule = lr_schedule
+        self.optimizer = optimizer
+        self.ema_decay = ema_decay
+        self.patch_size = patch_size
+        self.steps_per_epoch = steps_per_epoch
+        self.validation_masks = validation_masks
+        self.early_stopping = early_stopping
+        self.inference = inference
+        self.self_ensemble = self_ensemble
+        self.noise_variance = noise_variance
+        self.channel_axis = channel_axis
+        self.standardize = standardize
+        self.device = device
+        self.mixed_precision = mixed_precision
+        self.warm_start = warm_start
+        self.checkpoint = checkpoint
+        self.callbacks = callbacks
+        self.random_state = random_state
+        self.verbose = verbose
+        for name in params:
+            _check_prefix(name)
+        self.params = params
+
+    # Parameters ------------------------------------------------------------------------
+
+    def get_params(self, deep=True):
+        """Get the parameters, those of the network and the optimizer included.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Whether to include the parameters of the masker.
+
+        Returns
+        -------
+        dict
+            Parameter names and their values.
+        """
+        return {**super().get_params(deep=deep), **self.params}
+
+    def set_params(self, **params):
+        """Set parameters; a new `module` or `optimizer` starts from its own defaults.
+
+        Parameters
+        ----------
+        **params : dict
+            Parameter names and their new values.
+
+        Returns
+        -------
+        NetworkDenoiser
+            The estimator itself.
+
+        Raises
+        ------
+        ValueError
+            If there is no parameter of that name.
+        """
+        others = {n: params.pop(n) for n in list(params) if n.startswith(_PREFIXES)}
+        kept = self.params
+        for name in ("module", "optimizer"):
+            if name in params and params[name] is not getattr(self, name):
+                kept = {n: v for n, v in kept.items() if not n.startswith(f"{name}__")}
+        if any(name.startswith("masker__") for name in params) and self.masker is None:
+            params.setdefault("masker", self._masker())
+        super().set_params(**params)
+        self.params = {**kept, **others}
+        return self
+
+    # Training --------------------------------------------------------------------------
+
+    def fit(self, X, y=None):
+        """Train the network on the noisy data.
+
+        Parameters
+        ----------
+        X : array-like of shape (height, width), (n_items, height, width) or \
+(n_items, n_channels, height, width)
+            The noisy images; with `channel_axis`, other orders. NaN marks missing pixels.
+        y : object
+            Ignored, present for scikit-learn's interface.
+
+        Returns
+        -------
+        NetworkDenoiser
+            The estimator itself.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the data or a parameter are not valid or do not fit each other, if the network
+            changes the shape of an image, or if the training diverges.
+        """
+        return self._fit(X, self.max_epochs, go_on=self.warm_start and hasattr(self, "module_"))
+
+    def partial_fit(self, X, y=None):
+        """Train for one more epoch, with a constant learning rate; the last state is kept.
+
+        Parameters
+        ----------
+        X : array-like
+            Noisy images, as for `fit`: the same, or others with as many channels.
+        y : object
+            Ignored, present for scikit-learn's interface.
+
+        Returns
+        -------
+        NetworkDenoiser
+            The estimator itself.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As for `fit`.
+        """
+        self._validate_params()
+        return self._fit(X, 1, go_on=hasattr(self, "module_"), partly=True)
+
+    def _fit(self, X, epochs, go_on, partly=False):
+        self._validate_params()
+        array = _in_memory(X)
+        layout = Layout.of(array.shape, self.channel_axis)
+        n_channels = layout.to_batch(array).shape[1]
+        if go_on:
+            self._check_channels(n_channels)
+        variance = None
+        if self.inference == "blend":
+            variance = check_noise_variance(self.noise_variance, array, *layout)
+        masker, device = self._masker(), self._device()
+        learnt: dict[str, Any] = {"n_channels_": n_channels, "n_axes_": array.ndim}
+        learnt |= {"offset_": self.offset_, "scale_": self.scale_} if go_on else self._scale(array)
+        images = _as_tensor(layout.to_batch(array), learnt, device)
+        masks = self._withheld(masker, images.shape)
+        learnt["validation_masks_"] = masks
+        if go_on:
+            rng = deepcopy(self._rng)
+        else:
+            rng = np.random.default_rng(check_random_state(self.random_state).randint(2**31))
+        with _seeded(rng, device):
+            batches, validation = self._batches(images, masker, () if partly else masks, rng)
+            best = BestState()
+            callbacks: list[Callback] = [best]
+            if self.lr_schedule == "cosine" and not partly:
+                callbacks.append(CosineRate(epochs * len(batches)))
+            checkpoint = None
+            if self.checkpoint is not None and not go_on and not partly:
+                identity = digest([array, self._identity()])
+
+                def describe(net):
+                    return self._facts(net.module_, learnt | self._course(net, best, learnt))
+
+                checkpoint = Checkpoint(self.checkpoint, describe, identity, batches, best)
+                callbacks.append(checkpoint)
+            if self.early_stopping is not None and validation is not None:
+                callbacks.append(
+                    EarlyStopping(patience=self.early_stopping, threshold=0, sink=_say_nothing)
+                )
+            net = self._net(n_channels, masker, device, go_on)
+            net.has_gaps = has_nan(array)
+            net.callbacks = [*callbacks, *(self.callbacks or ())]
+            net.initialize_callbacks()
+            done = checkpoint.resume(net) if checkpoint is not None else 0
+            train(net, batches, validation, epochs, done)
+        module = deepcopy(net.module_)
+        module.load_state_dict(best.state_)
+        net.callbacks_ = [(name, cb) for name, cb in net.callbacks_ if cb not in callbacks]
+        net.callbacks = None
+        # Nothing was kept up to here, so that a fit that fails leaves nothing behind.
+        for name in ("n_features_in_", "feature_names_in_", "noise_variance_"):
+            self.__dict__.pop(name, None)  # of an earlier fit
+        if array.ndim == 2:
+            validate_data(self, X, reset=True, skip_check_array=True)
+        if variance is not None:
+            self.noise_variance_ = variance
+        for name, value in {**learnt, **self._course(net, best, learnt)}.items():
+            setattr(self, name, value)
+        self.module_ = module.eval()
+        self.net_ = net
+        self._rng = rng
+        return self
+
+    @staticmethod
+    def _course(net, best, learnt) -> dict:
+        """Return the fitted attributes that tell of the course of the training."""
+        unit = learnt["scale_"] ** 2
+        return {
+            "loss_curve_": [row["train_loss"] * unit for row in net.history],
+            "validation_curve_": [row.get("valid_loss", np.nan) * unit for row in net.history],
+            "n_iter_": len(net.history),
+            "best_epoch_": best.epoch_,
+        }
+
+    def _masker(self) -> Masker:
+        return Masker(_WIDTH, "interpolate") if self.masker is None else self.masker
+
+    def _device(self) -> torch.device:
+        if self.device == "auto":
+            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        try:
+            device = torch.device(self.device)
+            torch.zeros(1, device=device).item()
+        except (RuntimeError, AssertionError, NotImplementedError):
+            raise ValueError(
+                f'device={str(self.device)!r} is not there: give "cpu", "cuda" on a machine with a '
+                'GPU that torch can use, or "auto".'
+            ) from None
+        return device
+
+    def _mixed(self, device: torch.device) -> bool:
+        if self.mixed_precision == "auto":
+            return device.type == "cuda" and torch.cuda.is_bf16_supported()
+        return bool(self.mixed_precision)
+
+    def _scale(self, array) -> dict[str, float]:
+        """Return what is subtracted from the data, and what they are divided by."""
+        if not self.standardize:
+            return {"offset_": 0.0, "scale_": 1.0}
+        offset = float(np.nanmean(array, dtype=np.float64))
+        scale = float(np.nanstd(array, dtype=np.float64))
+        return {"offset_": offset, "scale_": scale if np.isfinite(scale) and scale > 0 else 1.0}
+
+    def _withheld(self, masker: Masker, shape) -> tuple[int, ...]:
+        """Return the masks for validation, spread over all; checks that the masks fit."""
+        n_masks = len(masker)
+        masker.index(shape, 0)
+        if self.validation_masks >= n_masks:
+            raise ValueError(
+                f"validation_masks={self.validation_masks} leaves none of the {n_masks} masks to "
+                f"train with: give fewer than {n_masks}."
+            )
+        places = (np.arange(self.validation_masks) + 0.5) * n_masks / max(1, self.validation_masks)
+        return tuple(places.astype(int).tolist())
+
+    def _batches(self, images, masker, masks, rng):
+        """Return what is trained on, and what is validated on."""
+        known = ~torch.isnan(images)
+        validation = None
+        if masks:
+            validation = ValidationWindows(images, masker, masks, self.batch_size)
+            validation.withhold(known)
+        patch_size, shortest = self.patch_size, min(images.shape[2:])
+        if patch_size == "auto":
+            patch_size = _PATCH if max(images.shape[2:]) > _LARGE else None
+            patch_size = patch_size and min(patch_size, shortest)
+        elif patch_size is not None and patch_size > shortest:
+            raise ValueError(
+                f"patch_size={patch_size} is larger than a side of the images, which are "
+                f"{images.shape[2]} × {images.shape[3]}: give a smaller one, or None."
+            )
+        batches = TrainingBatches(
+            images,
+            known,
+            n_masks=len(masker),
+            batch_size=self.batch_size,
+            patch_size=patch_size,
+            steps=self.steps_per_epoch,
+            rng=rng,
+        )
+        return batches, validation
+
+    def _net(self, n_channels, masker, device, go_on) -> MaskedNet:
+        """Return the network, ready to be trained."""
+        if go_on and hasattr(self, "net_"):
+            net = deepcopy(self.net_)
+            for group in net.optimizer_.param_groups:
+                group["lr"] = self.lr
+            net.masker, net.lr = masker, self.lr
+            return net
+        module = deepcopy(self.module_) if go_on else self._new_module(n_channels, masker)
+        return MaskedNet(
+            module,
+            masker=masker,
+            mixed_precision=self._mixed(device),
+            ema_decay=self.ema_decay,
+            optimizer=self.optimizer,
+            lr=self.lr,
+            device=str(device),
+            verbose=int(self.verbose),
+            **{n: v for n, v in self.params.items() if n.startswith("optimizer__")},
+        ).initialize()
+
+    def _new_module(self, n_channels, masker) -> torch.nn.Module:
+        kwargs = {
+            name.removeprefix("module__"): value
+            for name, value in self.params.items()
+            if name.startswith("module__")
+        }
+        if isinstance(self.module, torch.nn.Module):
+            if kwargs:
+                raise ValueError(
+                    f"module__{next(iter(kwargs))} goes with a class, and module is an instance of "
+                    f"{type(self.module).__name__}: pass module={type(self.module).__name__}."
+                )
+            return deepcopy(self.module)
+        if not callable(self.module):
+            raise TypeError(
+                f"module={self.module!r} must be a torch.nn.Module, or a class of such."
+            )
+        channels = {
+            "in_channels": n_channels + bool(masker.include_mask_as_input),
+            "out_channels": n_channels,
+        }
+        known = signature(self.module).parameters
+        channels = {name: n for name, n in channels.items() if name in known}
+        module = self.module(**{**channels, **kwargs})
+        if not isinstance(module, torch.nn.Module):
+            raise TypeError(
+                f"module={self.module!r} made a {type(module).__name__}, and not a torch.nn.Module."
+            )
+        return module
+
+    def _identity(self) -> list:
+        """Return the parameters that decide about the training."""
+        others = ("max_epochs", "inference", "noise_variance", "device", "warm_start")
+        others += ("checkpoint", "callbacks", "verbose", "random_state")
+        params = {n: v for n, v in self.get_params(deep=False).items() if n not in others}
+        return sorted(params.items(), key=lambda item: item[0])
+
+    def _check_channels(self, n_channels) -> None:
+        if n_channels != self.n_channels_:
+            raise ValueError(
+                f"X has {n_channels} channels, but NetworkDenoiser was fitted to data with "
+                f"{self.n_channels_}. Reshape your data, or fit again."
+            )
+
+    # Denoising -------------------------------------------------------------------------
+
+    def transform(self, X):
+        """Denoise.
+
+        Parameters
+        ----------
+        X : array-like
+            Noisy images, with as many axes and channels as those given to `fit`, and any sides.
+
+        Returns
+        -------
+        ndarray of the shape of `X`
+            The denoised images, as floats on the scale of `X`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `X` is not valid.
+        """
+        array = self._checked(X)
+        variance = None
+        if self.inference == "blend":
+            check_is_fitted(self, "noise_variance_")
+            variance = check_noise_variance(self.noise_variance_, array)
+        return self._output(array, variance)
+
+    def predict(self, X):
+        """Denoise: the same as `transform`.
+
+        Parameters
+        ----------
+        X : array-like
+            The noisy images.
+
+        Returns
+        -------
+        ndarray of the shape of `X`
+            The denoised images.
+        """
+        return self.transform(X)
+
+    def _checked(self, X) -> np.ndarray:
+        check_is_fitted(self, "module_")
+        array = _in_memory(X)
+        if array.ndim != self.n_axes_:
+            raise ValueError(
+                f"X has {array.ndim} axes, but NetworkDenoiser was fitted to data with "
+                f"{self.n_axes_}. Reshape your data, or fit again."
+            )
+        layout = Layout.of(array.shape, self.channel_axis)
+        self._check_channels(layout.to_batch(array).shape[1])
+        return array
+
+    def _output(self, array, variance) -> np.ndarray:
+        if self.inference == "blend":
+            return self._blend(array, variance).output
+        if self.inference == "average":
+            return (self._ask(array, True) + self._ask(array, False)) / 2
+        return self._ask(array, self.inference == "j_invariant")
+
+    def _blend(self, array, variance):
+        layout = Layout.of(array.shape, self.channel_axis)
+        return blend(array, self._ask(array, True), variance, *layout)
+
+    def _ask(self, array, invariant: bool) -> np.ndarray:
+        """Return the network's answer, on the scale of the data."""
+        layout = Layout.of(array.shape, self.channel_axis)
+        batch = layout.to_batch(array)
+        answer = np.empty(batch.shape, array.dtype)
+        device = next(self.module_.parameters(), torch.zeros(0)).device
+        masker = clone(self._masker()).set_params(infer_single_pass=not invariant)
+        size = max(1, _PIXELS // (batch.shape[2] * batch.shape[3]))
+        turns = range(8 if self.self_ensemble else 1)
+
+        def model(shown):
+            return ask(self.module_, shown, turns, self._mixed(device))
+
+        for start in range(0, len(batch), size):
+            part = slice(start, start + size)
+            images = _as_tensor(batch[part], vars(self), device)
+            with torch.no_grad():
+                found = masker.infer_full_image(images, model)
+            answer[part] = found.cpu().numpy()
+        if not np.isfinite(answer).all():
+            raise ValueError(
+                f"{type(self.module_).__name__} returned NaN or an infinity: fit it again, with a "
+                "smaller lr."
+            )
+        answer *= self.scale_
+        answer += self.offset_
+        return layout.from_batch(answer)
+
+    def score(self, X, y=None):
+        """Return minus the held-out self-supervised loss, or minus the true error.
+
+        Parameters
+        ----------
+        X : array-like
+            The noisy images.
+        y : array-like of the same shape, default=None
+            The clean images, if they are known.
+
+        Returns
+        -------
+        float
+            Without `y`, minus the mean squared difference between `X` and the J-invariant
+            prediction, over those pixels that are withheld from the training if `X` is what
+            the network was trained on (all masks, if ``validation_masks=0``): an estimate of
+            minus (true error + variance of the noise). With `y`, minus the mean squared error
+            of `transform`.
+
+        Raises
+        ------
+        ValueError
+            If `y` does not have the shape of `X`.
+        """
+        array = self._checked(X)
+        if y is not None:
+            y = as_float_array(y, name="y")
+            if y.shape != array.shape:
+                raise ValueError(
+                    f"y must be the clean data of shape {array.shape}, the shape of X, and has "
+                    f"shape {y.shape}."
+                )
+            return -float(np.nanmean(squared_error(y, self.transform(array)), dtype=np.float64))
+        masker = self._masker()
+        device = next(self.module_.parameters(), torch.zeros(0)).device
+        layout = Layout.of(array.shape, self.channel_axis)
+        images = _as_tensor(layout.to_batch(array), vars(self), device)
+        masks = self.validation_masks_ or range(len(masker))
+        total, count = 0.0, 0
+        for batch in ValidationWindows(images, masker, masks, self.batch_size):
+            shown, index = masker.hide(batch.images, batch.mask)
+            with torch.no_grad():
+                answer = ask(self.module_, shown, mixed=self._mixed(device))
+            asked = batch.counts[index]
+            difference = (answer[index] - batch.images[index])[asked].double()
+            total += float(difference.square().sum())
+            count += difference.numel()
+        if not count:
+            raise ValueError("None of the pixels of X that are scored was measured, only NaN.")
+        return -total / count * self.scale_**2
+
+    # For the searches -------------------------------------------------------------------
+
+    def view_plan(self, X: np.ndarray) -> ViewPlan:
+        """Return how a search hides entries; validates all parameters.
+
+        Parameters
+        ----------
+        X : ndarray of float
+            The data.
+
+        Returns
+        -------
+        ViewPlan
+            The plan: the masks, of which each in turn is missing for the network.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a parameter is not valid, or does not fit `X`.
+        """
+        self._validate_params()
+        array = _in_memory(X)
+        layout = Layout.of(array.shape, self.channel_axis)
+        masker = self._masker()
+        masker.index(layout.to_batch(array).shape, 0)
+        axes = tuple(axis for axis in range(array.ndim) if axis not in layout)
+        return ViewPlan(masker.get_partition(), _LEAVE_MISSING, axes, exact=False)
+
+    def predict_view(self, view: View) -> np.ndarray:
+        """Train a copy on all that is visible, and return its answer where pixels are hidden.
+
+        Parameters
+        ----------
+        view : View
+            A view of the data, in which the hidden pixels are missing.
+
+        Returns
+        -------
+        ndarray of the shape of ``view.target``
+            The prediction.
+        """
+        trained = clone(self).set_params(checkpoint=None, warm_start=False).fit(view.input)
+        return trained._ask(view.input, False)[view.where]
+
+    def output_and_penalty(self, X: np.ndarray, noise_variance) -> tuple[np.ndarray, np.ndarray]:
+        """Return what `transform` returns, and what its score has to be corrected by.
+
+        Parameters
+        ----------
+        X : ndarray of float
+            The noisy data.
+        noise_variance : float, ndarray or NoiseCurve
+            The variance σ² of the noise.
+
+        Returns
+        -------
+        output : ndarray of the shape of `X`
+            The output.
+        penalty : ndarray that broadcasts to that shape
+            2σ²·∂hᵢ/∂xᵢ of the trained network; that its weights depend on the data as well is
+            not part of it.
+        """
+        trained = self if hasattr(self, "module_") else clone(self).fit(X)
+        if self.inference == "blend":
+            mixed = trained._blend(X, check_noise_variance(noise_variance, X))
+            return mixed.output, penalty_of(mixed.own, mixed.noise_variance)
+        if self.inference == "j_invariant":
+            return trained._ask(X, True), np.zeros(())
+
+        def denoise(shown):
+            return trained._output(shown, None)
+
+        output = denoise(X)
+        layout = Layout.of(X.shape, self.channel_axis)
+        batch = _as_tensor(layout.to_batch(X), {"offset_": 0, "scale_": 1}, torch.device("cpu"))
+        whole = clone(self._masker()).set_params(include_mask_as_input=False).complete(batch)
+        complete = layout.from_batch(whole.numpy()).astype(X.dtype)
+        complete = np.where(np.isnan(X), complete, X)
+        variance = variance_at(noise_variance, complete)
+        return output, probed_penalty(denoise, complete, denoise(complete), variance)
+
+    def reach(self, ndim: int) -> None:
+        """Return None: how far a network looks is not known.
+
+        Parameters
+        ----------
+        ndim : int
+            The number of axes of the data.
+
+        Returns
+        -------
+        None
+            Nothing.
+        """
+        return None
+
+    # On disk ---------------------------------------------------------------------------
+
+    def save(self, path) -> None:
+        """Write the trained network to a file: safetensors, with all else as JSON in its header.
+
+        Parameters
+        ----------
+        path : str or path
+            Where.
+
+        Raises
+        ------
+        TypeError
+            If a parameter is a function, which would have to be pickled.
+        """
+        check_is_fitted(self, "module_")
+        learnt = {name: getattr(self, name) for name in _LEARNT if hasattr(self, name)}
+        write(path, below("module", self.module_.state_dict()), self._facts(self.module_, learnt))
+
+    def _facts(self, module, learnt: dict) -> dict:
+        """Return what has to be known beside the weights, for JSON."""
+        params = self.get_params(deep=False)
+        params |= {"checkpoint": None, "callbacks": None, "device": str(self.device)}
+        if not isinstance(self.random_state, Integral):
+            params["random_state"] = None
+        config = config_of(module)
+        for name in [n for n in params if n.partition("__")[0] == "module"]:
+            del params[name]
+        if config is not None:
+            params |= {"module": type(module)}
+            params |= {f"module__{name}": value for name, value in config.items()}
+        return {
+            "params": {name: encode(value, name) for name, value in params.items()},
+            "network": type(module).__name__,
+            "learnt": {name: encode(value, name) for name, value in learnt.items()},
+        }
+
+    @classmethod
+    def load(cls, path, module=None):
+        """Read a trained network from a file that `save` wrote.
+
+        Parameters
+        ----------
+        path : str or path
+            Where.
+        module : Module, default=None
+            An instance of the network that was saved, for its weights to be put in: needed
+            if it is none of this package's.
+
+        Returns
+        -------
+        NetworkDenoiser
+            The fitted estimator; `partial_fit` goes on with a new optimizer.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        ValueError
+            If it is another kind of file, or its weights are those of another network.
+        """
+        tensors, facts = read(path)
+        params = {name: decode(value) for name, value in facts["params"].items()}
+        if module is not None:
+            params = {n: v for n, v in params.items() if n.partition("__")[0] != "module"}
+            params["module"] = module = deepcopy(module)
+        elif "module" not in params:
+            raise ValueError(
+                f"{str(path)!r} holds the weights of {facts['network']}, which is none of this "
+                "package's networks: pass an instance of it as module."
+            )
+        loaded = cls(**params)
+        if module is None:
+            module = loaded._new_module(1, Masker())
+        try:
+            module.load_state_dict(above("module", tensors))
+        except RuntimeError:
+            raise ValueError(
+                f"{str(path)!r} holds the weights of {facts['network']}, which are not those of "
+                f"module={type(module).__name__}: pass one that was made with the same parameters."
+            ) from None
+        for name, value in facts["learnt"].items():
+            setattr(loaded, name, decode(value))
+        loaded.module_ = module.to(loaded._device(), memory_format=torch.channels_last).eval()
+        loaded._rng = np.random.default_rng(0)
+        return loaded
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.three_d_array = True
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        tags.non_deterministic = self.random_state is None
+        return tags
+
+
+def _check_prefix(name: str) -> None:
+    if not name.startswith(_PREFIXES):
+        raise TypeError(
+            f"NetworkDenoiser has no parameter {name!r}: those of the network are module__name, "
+            "those of the optimizer optimizer__name."
+        )
+
+
+def _in_memory(X) -> np.ndarray:
+    if is_lazy(X):
+        raise TypeError(
+            "X is a dask array, and a network is trained on data in memory: pass X.compute(), or a "
+            "part of it."
+        )
+    return as_float_array(X)
+
+
+def _as_tensor(batch: np.ndarray, learnt: dict, device: torch.device) -> torch.Tensor:
+    """Return images as the network sees them."""
+    standard = (batch - learnt["offset_"]) / learnt["scale_"]
+    return torch.from_numpy(np.ascontiguousarray(standard, dtype=np.float32)).to(device)
+
+
+@contextmanager
+def _seeded(rng: np.random.Generator, device: torch.device) -> Iterator[None]:
+    """Make torch's random numbers those of a generator, and give it its own back."""
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(int(rng.integers(2**31)))
+        yield
+
+
+def _say_nothing(text: str) -> None:
+    """Take skorch's words on early stopping."""

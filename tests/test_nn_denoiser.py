@@ -1,0 +1,642 @@
+"""Networks trained on noisy images alone, as estimators."""
+
+import importlib
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+
+import dask.array as da
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+
+from sk_n2s import (
+    ColumnPartition,
+    GeneralizedAnscombe,
+    SelfSupervisedHalvingSearchCV,
+    SelfSupervisedSearchCV,
+    WholeArray,
+)
+from sk_n2s.nn import BabyUnet, DnCNN, Masker, NetworkDenoiser, SingleConvolution, Unet
+from sk_n2s.nn.training import TrainingBatches, ValidationWindows
+
+MASKER = Masker(3, "interpolate")
+
+
+def tiny(module=SingleConvolution, **params):
+    """A denoiser that trains in a tenth of a second."""
+    options = {"masker": MASKER, "max_epochs": 3, "lr": 0.02, "random_state": 0}
+    return NetworkDenoiser(module, **{**options, **params})
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def stack(clean, rng):
+    """Twelve noisy images of 24 × 20 pixels."""
+    parts = [clean[24 * (i // 6) :, 20 * (i % 6) :][:24, :20] for i in range(12)]
+    return np.stack(parts) + rng.normal(scale=0.1, size=(12, 24, 20))
+
+
+# What is learnt ------------------------------------------------------------------------------
+
+
+def test_a_convolution_learns_the_best_linear_filter(rng):
+    """Least squares from the eight neighbours is the optimum, and known."""
+    white = rng.normal(size=(200, 200))
+    clean = sum(np.roll(white, (i, j), (0, 1)) for i in range(3) for j in range(3)) / 3
+    noisy = clean + rng.normal(scale=0.5, size=clean.shape)
+    windows = np.lib.stride_tricks.sliding_window_view(noisy, (3, 3)).reshape(-1, 9)
+    neighbours = np.delete(windows, 4, axis=1)
+    weights = np.linalg.lstsq(neighbours, windows[:, 4], rcond=None)[0]
+    optimum = np.mean((neighbours @ weights - windows[:, 4]) ** 2)
+
+    masker = Masker(3, "zero")
+    denoiser = tiny(masker=masker, max_epochs=40, inference="j_invariant").fit(noisy)
+    kernel = denoiser.module_.convolution.weight.detach().numpy()[0, 0]
+    found = np.delete(kernel.ravel(), 4)
+    np.testing.assert_allclose(found, weights, atol=0.02)
+    inside = (slice(1, -1), slice(1, -1))
+    loss = np.mean((denoiser.transform(noisy) - noisy)[inside] ** 2)
+    assert optimum < loss < 1.01 * optimum
+
+
+def test_single_shot(noisy, clean):
+    """One image: the loss is the true error plus the variance of the noise."""
+    denoiser = NetworkDenoiser(
+        DnCNN,
+        module__width=12,
+        module__depth=4,
+        module__normalise=False,
+        max_epochs=60,
+        lr=3e-3,
+        patch_size=32,
+        batch_size=8,
+        random_state=0,
+    ).fit(noisy)
+    errors = {}
+    for inference in ("j_invariant", "average", "blend", "single_pass"):
+        denoiser.set_params(inference=inference, noise_variance=0.01)
+        denoiser.noise_variance_ = 0.01
+        output = denoiser.transform(noisy)
+        errors[inference] = np.mean((output - clean) ** 2)
+        assert denoiser.score(noisy, clean) == pytest.approx(-errors[inference], rel=1e-6)
+    denoiser.set_params(inference="j_invariant")
+    assert errors["blend"] < errors["j_invariant"] < 0.0040
+    whole = np.mean((denoiser.transform(noisy) - noisy) ** 2)
+    assert whole == pytest.approx(errors["j_invariant"] + np.mean((noisy - clean) ** 2), rel=0.04)
+    assert -denoiser.score(noisy) == pytest.approx(min(denoiser.validation_curve_), rel=1e-5)
+    assert denoiser.best_epoch_ == 1 + np.argmin(denoiser.validation_curve_)
+    assert denoiser.n_iter_ == 60
+    assert denoiser.validation_masks_ == (8,)
+
+
+def test_stacks_and_channels_are_images(stack):
+    """The layout of an array decides nothing but the layout of the answer."""
+    flat = tiny(BabyUnet, module__width=4).fit(stack)
+    expected = flat.transform(stack)
+    assert expected.shape == stack.shape
+    four = tiny(BabyUnet, module__width=4).fit_transform(stack[:, np.newaxis])
+    np.testing.assert_array_equal(four[:, 0], expected)
+    last = tiny(BabyUnet, module__width=4, channel_axis=-1).fit_transform(stack[..., np.newaxis])
+    np.testing.assert_array_equal(last[..., 0], expected)
+    first = tiny(BabyUnet, module__width=4, channel_axis=0).fit_transform(stack[np.newaxis])
+    np.testing.assert_array_equal(first[0], expected)
+
+    colours = np.moveaxis(stack[:3], 0, -1)  # an image of three channels
+    one = tiny(DnCNN, module__width=4, module__depth=3, channel_axis=-1).fit(colours)
+    assert one.n_channels_ == 3
+    other = tiny(DnCNN, module__width=4, module__depth=3).fit(stack[np.newaxis, :3])
+    np.testing.assert_array_equal(
+        one.transform(colours), np.moveaxis(other.transform(stack[np.newaxis, :3])[0], 0, -1)
+    )
+
+
+def test_inference_is_blind_at_each_pixel(stack, rng):
+    denoiser = tiny(BabyUnet, module__width=4, inference="j_invariant", self_ensemble=True)
+    before = denoiser.fit(stack).transform(stack)
+    for _ in range(5):
+        place = tuple(rng.integers([12, 24, 20]))
+        other = stack.copy()
+        other[place] += 50
+        after = denoiser.transform(other)
+        assert after[place] == before[place]
+        assert np.count_nonzero(after != before) > 20
+        assert denoiser.set_params(inference="single_pass").transform(other)[place] != before[place]
+        denoiser.set_params(inference="j_invariant")
+
+
+def test_kinds_of_inference(stack):
+    denoiser = tiny(Unet, module__width=4, module__depth=2).fit(stack)
+    found = {
+        kind: clone_of(denoiser, inference=kind).transform(stack)
+        for kind in ("single_pass", "j_invariant", "average")
+    }
+    np.testing.assert_allclose(
+        found["average"], (found["single_pass"] + found["j_invariant"]) / 2, rtol=1e-12
+    )
+    assert not np.allclose(found["single_pass"], found["j_invariant"])
+    # Turned images get turned answers.
+    ensemble = clone_of(denoiser, inference="single_pass", self_ensemble=True)
+    once, turned = ensemble.transform(stack), ensemble.transform(stack[:, ::-1])
+    np.testing.assert_allclose(turned[:, ::-1], once, atol=1e-5)
+
+
+def clone_of(denoiser, **params):
+    """Return a fitted copy with other parameters."""
+    return pickle.loads(pickle.dumps(denoiser)).set_params(**params)
+
+
+def test_scale_of_the_data(stack):
+    plain = tiny(BabyUnet, module__width=4).fit_transform(stack)
+    for scale, offset in ((1e4, 300.0), (1e-20, 0.0), (-2.0, 1.0)):
+        found = tiny(BabyUnet, module__width=4).fit_transform(scale * stack + offset)
+        if scale > 0:
+            np.testing.assert_allclose((found - offset) / scale, plain, atol=2e-4)
+        else:
+            assert np.ptp(found) == pytest.approx(2 * np.ptp(plain), rel=0.5)
+    counts = np.round(1000 * np.clip(stack, 0, None)).astype(np.uint16)
+    found = tiny(BabyUnet, module__width=4).fit_transform(counts)
+    assert found.dtype == np.float64
+    assert found.mean() == pytest.approx(counts.mean(), rel=0.1)
+    single = tiny(BabyUnet, module__width=4).fit(stack.astype(np.float32))
+    assert single.transform(stack.astype(np.float32)).dtype == np.float32
+    np.testing.assert_allclose(single.transform(stack.astype(np.float32)), plain, atol=1e-3)
+    raw = tiny(standardize=False).fit(stack)
+    assert (raw.offset_, raw.scale_) == (0, 1)
+
+
+def test_a_seed_makes_it_repeatable(stack):
+    before = torch.get_rng_state()
+    one, same, other = (tiny(Unet, module__width=4, random_state=s).fit(stack) for s in (0, 0, 1))
+    np.testing.assert_array_equal(one.transform(stack), same.transform(stack))
+    assert one.loss_curve_ == same.loss_curve_
+    assert not np.allclose(one.transform(stack), other.transform(stack))
+    assert torch.equal(torch.get_rng_state(), before)  # torch's own is left alone
+
+
+def test_missing_pixels_are_filled_and_never_seen(stack):
+    gaps = np.random.default_rng(1).random(stack.shape) < 0.2
+    holed = np.where(gaps, np.nan, stack)
+    denoiser = tiny(BabyUnet, module__width=8, max_epochs=15, inference="j_invariant").fit(holed)
+    found = denoiser.transform(holed)
+    assert np.isfinite(found).all()
+    assert np.std(found[gaps] - stack[gaps]) < 0.7 * np.std(stack[gaps])
+    masked = np.ma.masked_array(np.where(gaps, 1e9, stack), gaps)
+    np.testing.assert_array_equal(clone(denoiser).fit(masked).transform(masked), found)
+    assert denoiser.score(holed) == pytest.approx(-min(denoiser.validation_curve_), rel=1e-5)
+
+
+def test_columns_are_hidden_whole(stack):
+    """Where a column shares its noise, hiding single pixels copies it, hiding columns does not."""
+    rng = np.random.default_rng(0)
+    truth = np.cumsum(rng.normal(scale=0.05, size=(12, 24, 20)), axis=1)
+    stripes = truth + rng.normal(scale=0.5, size=(12, 1, 20))
+    errors = [
+        np.mean((tiny(masker=m, max_epochs=20).fit_transform(stripes) - truth) ** 2)
+        for m in (
+            Masker(4, "interpolate"),
+            Masker(partition=ColumnPartition(4), mode="interpolate"),
+        )
+    ]
+    assert errors[1] < 0.6 * errors[0]
+    assert errors[0] > 0.15
+
+
+# The course of the training -------------------------------------------------------------------
+
+
+def test_what_is_withheld_is_never_asked_for(rng):
+    images = torch.from_numpy(rng.normal(size=(3, 1, 30, 26)).astype(np.float32))
+    counts = torch.ones(images.shape, dtype=torch.bool)
+    windows = ValidationWindows(images, Masker(4), [5, 7], batch_size=2)
+    windows.withhold(counts)
+    hidden = np.zeros((30, 26), dtype=bool)
+    for i in (5, 7):
+        hidden[i // 4 :: 4, i % 4 :: 4] = True
+    np.testing.assert_array_equal(~counts[:, 0], np.broadcast_to(hidden, (3, 30, 26)))
+    seen = [(len(b.images), b.mask) for b in windows]
+    assert seen == [(2, 5), (2, 7), (1, 5), (1, 7)]
+    assert len(windows) == 4
+
+    marked = torch.where(counts, 1.0, 0.0)
+    for patch_size in (None, 12):
+        batches = TrainingBatches(
+            marked,
+            counts,
+            n_masks=16,
+            batch_size=2,
+            patch_size=patch_size,
+            steps=None,
+            rng=np.random.default_rng(0),
+        )
+        masks = []
+        for batch in batches:
+            np.testing.assert_array_equal(batch.counts, batch.images == 1)
+            masks.append(batch.mask)
+        assert len(batches) == len(masks) == 16
+        assert sorted(masks) == list(range(16))
+    large = torch.zeros(1, 1, 1100, 600)
+    assert ValidationWindows(large, Masker(4), [0], 4).places == [(0, 512, 0)]
+
+
+def test_early_stopping_and_the_best_state(stack):
+    denoiser = tiny(lr=0.5, max_epochs=200, early_stopping=3, lr_schedule="constant").fit(stack)
+    assert denoiser.n_iter_ < 200
+    assert denoiser.n_iter_ - denoiser.best_epoch_ == 3
+    assert np.argmin(denoiser.validation_curve_) == denoiser.best_epoch_ - 1
+    assert denoiser.score(stack) == pytest.approx(-min(denoiser.validation_curve_), rel=1e-5)
+
+
+def test_without_validation_the_last_state_is_kept(stack):
+    denoiser = tiny(validation_masks=0, ema_decay=None, max_epochs=4).fit(stack)
+    assert np.isnan(denoiser.validation_curve_).all()
+    assert denoiser.best_epoch_ == 4
+    assert denoiser.validation_masks_ == ()
+    state = denoiser.net_.module_.state_dict()
+    for name, weights in denoiser.module_.state_dict().items():
+        assert torch.equal(weights, state[name])
+    denoiser.set_params(inference="j_invariant")
+    assert denoiser.score(stack) == pytest.approx(
+        -np.mean((denoiser.transform(stack) - stack) ** 2), rel=1e-5
+    )
+
+
+def test_training_goes_on(stack):
+    denoiser = tiny(BabyUnet, module__width=4, max_epochs=2)
+    first = denoiser.fit(stack).score(stack)
+    for epoch in range(3, 9):
+        denoiser.partial_fit(stack)
+        assert denoiser.n_iter_ == len(denoiser.loss_curve_) == epoch
+    assert denoiser.score(stack) > 0.9 * first  # scores are negative
+    denoiser.set_params(warm_start=True).fit(stack)
+    assert denoiser.n_iter_ == 10
+    denoiser.set_params(warm_start=False).fit(stack)
+    assert denoiser.n_iter_ == 2
+    assert denoiser.score(stack) == first
+    fresh = tiny(BabyUnet, module__width=4).partial_fit(stack)
+    assert fresh.n_iter_ == 1
+
+
+def test_an_instance_is_copied_and_trained_on(stack):
+    module = BabyUnet(width=4)
+    before = {name: weights.clone() for name, weights in module.state_dict().items()}
+    denoiser = tiny(module).fit(stack)
+    for name, weights in module.state_dict().items():
+        assert torch.equal(weights, before[name])
+    assert not torch.equal(denoiser.module_.last.weight, module.last.weight)
+    frozen = tiny(module, lr=1e-12, ema_decay=None, validation_masks=0).fit(stack)
+    torch.testing.assert_close(frozen.module_.last.weight, module.last.weight)
+
+
+def test_mixed_precision_is_about_as_good(stack):
+    losses = [
+        -tiny(BabyUnet, module__width=8, max_epochs=10, mixed_precision=m).fit(stack).score(stack)
+        for m in (False, True)
+    ]
+    assert losses[1] == pytest.approx(losses[0], rel=0.1)
+    assert losses[1] != losses[0]
+
+
+def test_skorch_callbacks_are_called(stack, capsys):
+    from skorch.callbacks import EpochScoring, LRScheduler
+
+    def epochs(net, X, y=None):
+        return float(len(net.history))
+
+    denoiser = tiny(
+        callbacks=[
+            EpochScoring(epochs, name="counted", use_caching=False),
+            LRScheduler("StepLR", step_size=1, gamma=0.5),
+        ],
+        lr_schedule="constant",
+        verbose=True,
+    ).fit(stack)
+    assert denoiser.net_.history[:, "counted"] == [1.0, 2.0, 3.0]
+    assert denoiser.net_.history[:, "event_lr"] == [0.02, 0.01, 0.005]
+    assert "valid_loss" in capsys.readouterr().out
+
+
+# Stored, killed, and gone on -----------------------------------------------------------------
+
+TRAINING = """
+import sys, numpy as np, torch
+torch.set_num_threads(1)
+from sk_n2s.nn import *
+path, epochs = sys.argv[1], int(sys.argv[2])
+noisy = np.random.default_rng(0).normal(size=(6, 24, 20)).cumsum(axis=1)
+NetworkDenoiser(
+    BabyUnet, module__width=4, max_epochs=epochs, masker=Masker(3, "interpolate"),
+    batch_size=4, random_state=0, checkpoint=path, early_stopping=100,
+).fit(noisy)
+"""
+
+
+def test_a_training_that_was_killed_goes_on(tmp_path):
+    """To the last bit as if nothing had happened."""
+    path = tmp_path / "training.safetensors"
+    noisy = np.random.default_rng(0).normal(size=(6, 24, 20)).cumsum(axis=1)
+
+    def denoiser(**params):
+        options = {"masker": MASKER, "batch_size": 4, "random_state": 0, "early_stopping": 100}
+        return NetworkDenoiser(BabyUnet, module__width=4, **{**options, **params})
+
+    code = [sys.executable, "-c", TRAINING, str(path), "100000"]
+    process = subprocess.Popen(code, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    try:
+        deadline = time.monotonic() + 60
+        while not path.exists():
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.01)
+        time.sleep(0.3)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    half = NetworkDenoiser.load(path)
+    assert 1 <= half.best_epoch_ <= half.n_iter_
+    assert half.score(noisy) == pytest.approx(-min(half.validation_curve_), rel=1e-5)
+
+    # The course of the learning rate depends on how long it is to take: that was 100000 epochs.
+    total = half.n_iter_ + 3
+    constant = {"max_epochs": total, "lr_schedule": "constant"}
+    interrupted = tmp_path / "interrupted.safetensors"
+    denoiser(**{**constant, "max_epochs": half.n_iter_}, checkpoint=interrupted).fit(noisy)
+    gone_on = denoiser(**constant, checkpoint=interrupted).fit(noisy)
+    straight = denoiser(**constant).fit(noisy)
+    assert gone_on.loss_curve_ == straight.loss_curve_
+    assert gone_on.validation_curve_ == straight.validation_curve_
+    np.testing.assert_array_equal(gone_on.transform(noisy), straight.transform(noisy))
+    again = denoiser(**constant, checkpoint=interrupted).fit(noisy)  # nothing is left to do
+    np.testing.assert_array_equal(again.transform(noisy), straight.transform(noisy))
+
+    resumed = denoiser(max_epochs=total, checkpoint=path).fit(noisy)
+    assert resumed.n_iter_ == total
+    assert resumed.loss_curve_[: half.n_iter_] == half.loss_curve_
+
+
+def test_a_checkpoint_belongs_to_its_data_and_parameters(stack, tmp_path):
+    path = tmp_path / "training.safetensors"
+    tiny(checkpoint=path).fit(stack)
+    with pytest.raises(ValueError, match="was written by a training on other data"):
+        tiny(checkpoint=path).fit(stack + 1)
+    with pytest.raises(ValueError, match="or with other parameters"):
+        tiny(checkpoint=path, lr=0.1).fit(stack)
+    assert tiny(checkpoint=path, max_epochs=5, verbose=False).fit(stack).n_iter_ == 5
+
+
+def test_an_interrupt_leaves_nothing_but_the_checkpoint(stack, tmp_path):
+    from skorch.callbacks import Callback
+
+    class Interrupt(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            if len(net.history) == 2:
+                raise KeyboardInterrupt
+
+    path = tmp_path / "training.safetensors"
+    denoiser = tiny(callbacks=[Interrupt()], early_stopping=5, checkpoint=path)
+    with pytest.raises(KeyboardInterrupt):
+        denoiser.fit(stack)
+    assert not [name for name in vars(denoiser) if name.endswith("_")]
+    assert os.listdir(tmp_path) == [path.name]
+    assert tiny(early_stopping=5, checkpoint=path).fit(stack).n_iter_ == 3
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"module": Unet, "module__width": 4, "module__depth": 1},
+        {"module": Unet(width=4, depth=2, growth=1.5)},
+        {"module": DnCNN, "module__width": 4, "module__depth": 3, "inference": "blend"},
+        {"masker": Masker(partition=ColumnPartition(3), mode="median", include_mask_as_input=True)},
+    ],
+    ids=["class", "instance", "blend", "columns"],
+)
+def test_saved_and_loaded(parameters, stack, tmp_path):
+    path = tmp_path / "network.safetensors"
+    denoiser = tiny(**parameters).fit(stack)
+    denoiser.save(path)
+    loaded = NetworkDenoiser.load(path)
+    np.testing.assert_array_equal(loaded.transform(stack), denoiser.transform(stack))
+    assert loaded.score(stack) == denoiser.score(stack)
+    assert loaded.loss_curve_ == denoiser.loss_curve_
+    for name, value in denoiser.get_params().items():
+        if not name.startswith("module"):
+            assert repr(getattr(loaded, name, value)) == repr(value)
+    with safe_open(path, "pt") as file:
+        json.loads(file.metadata()["sk_n2s"])
+        assert set(file.keys()) == {f"module/{k}" for k in denoiser.module_.state_dict()}
+    assert loaded.partial_fit(stack).n_iter_ >= 1
+    copy = pickle.loads(pickle.dumps(denoiser))
+    np.testing.assert_array_equal(copy.transform(stack), denoiser.transform(stack))
+
+
+class Foreign(torch.nn.Module):
+    """A network from elsewhere."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.inner = torch.nn.Conv2d(1, width, 3, padding=1)
+        self.outer = torch.nn.Conv2d(width, 1, 1)
+
+    def forward(self, X):
+        return self.outer(self.inner(X).relu())
+
+
+def test_a_network_from_elsewhere(stack, tmp_path):
+    path = tmp_path / "network.safetensors"
+    denoiser = tiny(Foreign, module__width=3).fit(stack)
+    denoiser.save(path)
+    with pytest.raises(ValueError, match="Foreign, which is none of this package's networks"):
+        NetworkDenoiser.load(path)
+    with pytest.raises(ValueError, match="weights of Foreign, which are not those of module"):
+        NetworkDenoiser.load(path, Foreign(4))
+    loaded = NetworkDenoiser.load(path, Foreign(3))
+    np.testing.assert_array_equal(loaded.transform(stack), denoiser.transform(stack))
+
+
+def test_files_that_cannot_be_read_or_written(stack, tmp_path):
+    path = tmp_path / "network.safetensors"
+    path.write_bytes(b"something else")
+    with pytest.raises(ValueError, match="was not written by NetworkDenoiser.save"):
+        NetworkDenoiser.load(path)
+    with pytest.raises(FileNotFoundError):
+        NetworkDenoiser.load(tmp_path / "absent")
+    path.unlink()
+    denoiser = tiny(masker=Masker(3, lambda X, hidden: 0)).fit(stack)
+    with pytest.raises(TypeError, match="mode=.* cannot be stored without pickle"):
+        denoiser.save(path)
+    assert not os.listdir(tmp_path)
+
+
+# In searches and pipelines --------------------------------------------------------------------
+
+
+def test_a_search_chooses_by_what_nothing_has_seen(stack):
+    denoiser = tiny(BabyUnet, max_epochs=8)
+    grid = [
+        {"module": [BabyUnet], "module__width": [2, 8], "lr": [1e-5, 1e-2]},
+        {"module": [SingleConvolution], "masker__width": [3]},
+    ]
+    search = SelfSupervisedSearchCV(denoiser, grid, n_splits=2, n_jobs=2).fit(stack)
+    assert search.best_params_ == {"lr": 1e-2, "module": BabyUnet, "module__width": 8}
+    assert search.best_estimator_.module_.width == 8
+    assert search.transform(stack).shape == stack.shape
+    alone = SelfSupervisedSearchCV(denoiser, grid, n_splits=2, refit=False).fit(stack)
+    np.testing.assert_array_equal(
+        alone.cv_results_["mean_test_score"], search.cv_results_["mean_test_score"]
+    )
+    # The loss is the error plus the variance of the noise.
+    psnr_floor = search.best_score_ + 0.01
+    assert -0.02 < psnr_floor < 0
+
+
+def test_the_prediction_of_a_view_depends_on_none_of_its_targets(stack):
+    denoiser = tiny(BabyUnet, module__width=4)
+    plan = denoiser.view_plan(stack)
+    (view, *_) = plan.views(stack)
+    other = stack.copy()
+    other[view.where] = 1e3
+    (same, *_) = plan.views(other)
+    np.testing.assert_array_equal(denoiser.predict_view(view), denoiser.predict_view(same))
+    assert np.isnan(view.input[view.where]).all()
+
+
+def test_grid_search_and_the_estimated_error(stack):
+    grid = {"lr": [1e-5, 2e-2]}
+    denoiser = tiny(BabyUnet, module__width=8, max_epochs=8, inference="j_invariant")
+    search = GridSearchCV(denoiser, grid, cv=WholeArray()).fit(stack)
+    assert search.best_params_ == {"lr": 2e-2}
+    ours = SelfSupervisedSearchCV(denoiser, grid, n_splits=1).fit(stack)
+    loss = np.mean((ours.transform(stack) - stack) ** 2)
+    assert ours.estimated_mse_ == pytest.approx(loss - ours.noise_variance_, abs=1e-6)
+
+
+def test_pipelines(stack):
+    counts = np.random.default_rng(0).poisson(30 * np.clip(stack, 0, None)).astype(float)
+    pipeline = make_pipeline(GeneralizedAnscombe(), tiny(BabyUnet, module__width=4))
+    expected = GeneralizedAnscombe().fit_transform(counts)
+    found = pipeline.fit_transform(counts)
+    assert np.mean((found - expected) ** 2) < np.var(expected)
+    search = SelfSupervisedSearchCV(
+        pipeline, {"networkdenoiser__module__width": [2, 4]}, n_splits=1
+    ).fit(counts)
+    assert search.best_params_["networkdenoiser__module__width"] in (2, 4)
+
+
+def test_halving_races_on_all_of_the_data(stack):
+    search = SelfSupervisedHalvingSearchCV(tiny(), {"lr": [1e-6, 1e-2]}).fit(stack)
+    assert search.best_params_ == {"lr": 1e-2}
+
+
+def test_parameters(stack):
+    denoiser = NetworkDenoiser(Unet, module__width=4, optimizer__weight_decay=0.1)
+    assert denoiser.get_params()["module__width"] == 4
+    copy = clone(denoiser).set_params(module__depth=2, masker__width=3)
+    assert copy.params == {"module__width": 4, "module__depth": 2, "optimizer__weight_decay": 0.1}
+    assert len(copy.masker) == 9
+    copy.set_params(module=BabyUnet)
+    assert copy.params == {"optimizer__weight_decay": 0.1}
+    assert "module__width=4" in repr(denoiser)
+    with pytest.raises(ValueError, match="Invalid parameter 'widht'"):
+        copy.set_params(widht=3)
+    with pytest.raises(TypeError, match="has no parameter 'widht'"):
+        NetworkDenoiser(Unet, widht=3)
+    stepped = tiny(optimizer=torch.optim.SGD, optimizer__momentum=0.9, lr=1e-3).fit(stack)
+    assert stepped.net_.optimizer_.param_groups[0]["momentum"] == 0.9
+
+
+# Bad input ------------------------------------------------------------------------------------
+
+
+class Shrinks(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.convolution = torch.nn.Conv2d(1, 1, 3)
+
+    def forward(self, X):
+        return self.convolution(X)
+
+
+@pytest.mark.parametrize(
+    "parameters, match",
+    [
+        ({"module": Shrinks}, r"Shrinks returned shape .* a network must keep the sides"),
+        ({"module": BabyUnet, "module__out_channels": 2}, "as many channels as the data have, 1"),
+        ({"module": BabyUnet, "module__widht": 2}, "widht"),
+        ({"module": BabyUnet(), "module__width": 2}, "goes with a class"),
+        ({"module": 3}, "module=3 must be a torch.nn.Module"),
+        ({"module": dict}, "module=.* made a dict"),
+        ({"module": Unet, "module__depth": 6}, "Unet needs images of at least 33 pixels a side"),
+        ({"masker": Masker(21)}, "width=21 is larger than a side of the images"),
+        ({"masker": "grid"}, "The 'masker' parameter"),
+        ({"patch_size": 21}, "patch_size=21 is larger than a side"),
+        ({"validation_masks": 9}, "validation_masks=9 leaves none of the 9 masks"),
+        ({"device": "cuda:77"}, "device='cuda:77' is not there"),
+        ({"device": "abacus"}, "device='abacus' is not there"),
+        ({"lr": 1e12, "ema_decay": None, "optimizer": torch.optim.SGD}, "the training diverged"),
+        ({"lr": 0}, "The 'lr' parameter"),
+        ({"inference": "plain"}, "The 'inference' parameter"),
+        ({"noise_variance": -1, "inference": "blend"}, "noise_variance=-1 must be"),
+        ({"channel_axis": 3}, "channel_axis=3 is not an axis"),
+    ],
+)
+def test_bad_parameters(parameters, match, stack):
+    denoiser = tiny(**parameters)
+    with pytest.raises((TypeError, ValueError), match=match):
+        denoiser.fit(stack)
+    assert not [name for name in vars(denoiser) if name.endswith("_")]
+
+
+@pytest.mark.parametrize(
+    "X, match",
+    [
+        (np.full((8, 8), np.nan), "nothing but NaN"),
+        (np.full((8, 8), np.inf), "infinity"),
+        (np.zeros(8), "neither an image nor a stack"),
+        (np.zeros((2, 2, 2, 8, 8)), "neither an image nor a stack"),
+        (np.zeros((1, 1)), "larger than a side"),
+        (da.zeros((8, 8)), "X is a dask array"),
+    ],
+)
+def test_bad_data(X, match):
+    with pytest.raises((TypeError, ValueError), match=match):
+        tiny().fit(X)
+
+
+def test_data_that_do_not_fit_those_of_the_training(stack):
+    denoiser = tiny().fit(stack)
+    assert denoiser.transform(stack[:2, :9, :9]).shape == (2, 9, 9)
+    with pytest.raises(ValueError, match="X has 2 axes, but NetworkDenoiser was fitted to data"):
+        denoiser.transform(stack[0])
+    four = tiny().fit(stack[:, np.newaxis])
+    with pytest.raises(ValueError, match="X has 2 channels, but NetworkDenoiser was fitted"):
+        four.transform(np.stack([stack, stack], axis=1))
+    with pytest.raises(ValueError, match="y must be the clean data"):
+        denoiser.score(stack, stack[0])
+
+
+def test_constant_data():
+    np.testing.assert_allclose(tiny(max_epochs=30).fit_transform(np.full((9, 9), 7.0)), 7, atol=0.1)
+
+
+@pytest.mark.parametrize("name", ["torch", "skorch", "safetensors"])
+def test_what_is_missing_is_named(name, monkeypatch):
+    for module in [m for m in sys.modules if m.startswith("sk_n2s.nn")]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(ImportError, match=rf'sk_n2s.nn needs {name}.*pip install "sk_n2s\[nn\]"'):
+        importlib.import_module("sk_n2s.nn")
