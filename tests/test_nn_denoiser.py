@@ -47,9 +47,9 @@ def one_thread():
 
 @pytest.fixture
 def stack(clean, rng):
-    """Twelve noisy images of 24 × 20 pixels."""
-    parts = [clean[24 * (i // 6) :, 20 * (i % 6) :][:24, :20] for i in range(12)]
-    return np.stack(parts) + rng.normal(scale=0.1, size=(12, 24, 20))
+    """Eight noisy images of 24 × 20 pixels."""
+    parts = [clean[24 * (i // 4) :, 20 * (i % 4) :][:24, :20] for i in range(8)]
+    return np.stack(parts) + rng.normal(scale=0.1, size=(8, 24, 20))
 
 
 # What is learnt ------------------------------------------------------------------------------
@@ -82,8 +82,8 @@ def test_single_shot(noisy, clean):
         module__width=12,
         module__depth=4,
         module__normalise=False,
-        max_epochs=60,
-        lr=3e-3,
+        max_epochs=40,
+        lr=5e-3,
         patch_size=32,
         batch_size=8,
         random_state=0,
@@ -101,7 +101,7 @@ def test_single_shot(noisy, clean):
     assert whole == pytest.approx(errors["j_invariant"] + np.mean((noisy - clean) ** 2), rel=0.04)
     assert -denoiser.score(noisy) == pytest.approx(min(denoiser.validation_curve_), rel=1e-5)
     assert denoiser.best_epoch_ == 1 + np.argmin(denoiser.validation_curve_)
-    assert denoiser.n_iter_ == 60
+    assert denoiser.n_iter_ == 40
     assert denoiser.validation_masks_ == (8,)
 
 
@@ -130,7 +130,7 @@ def test_inference_is_blind_at_each_pixel(stack, rng):
     denoiser = tiny(BabyUnet, module__width=4, inference="j_invariant", self_ensemble=True)
     before = denoiser.fit(stack).transform(stack)
     for _ in range(5):
-        place = tuple(rng.integers([12, 24, 20]))
+        place = tuple(rng.integers([8, 24, 20]))
         other = stack.copy()
         other[place] += 50
         after = denoiser.transform(other)
@@ -141,7 +141,7 @@ def test_inference_is_blind_at_each_pixel(stack, rng):
 
 
 def test_kinds_of_inference(stack):
-    denoiser = tiny(Unet, module__width=4, module__depth=2).fit(stack)
+    denoiser = tiny(Unet, module__width=8, module__depth=2).fit(stack)
     found = {
         kind: clone_of(denoiser, inference=kind).transform(stack)
         for kind in ("single_pass", "j_invariant", "average")
@@ -204,8 +204,8 @@ def test_missing_pixels_are_filled_and_never_seen(stack):
 def test_columns_are_hidden_whole(stack):
     """Where a column shares its noise, hiding single pixels copies it, hiding columns does not."""
     rng = np.random.default_rng(0)
-    truth = np.cumsum(rng.normal(scale=0.05, size=(12, 24, 20)), axis=1)
-    stripes = truth + rng.normal(scale=0.5, size=(12, 1, 20))
+    truth = np.cumsum(rng.normal(scale=0.05, size=(8, 24, 20)), axis=1)
+    stripes = truth + rng.normal(scale=0.5, size=(8, 1, 20))
     errors = [
         np.mean((tiny(masker=m, max_epochs=20).fit_transform(stripes) - truth) ** 2)
         for m in (
@@ -486,14 +486,14 @@ def test_files_that_cannot_be_read_or_written(stack, tmp_path):
 
 
 def test_a_search_chooses_by_what_nothing_has_seen(stack):
-    denoiser = tiny(BabyUnet, max_epochs=8)
+    denoiser = tiny(BabyUnet, max_epochs=6)
     grid = [
-        {"module": [BabyUnet], "module__width": [2, 8], "lr": [1e-5, 1e-2]},
+        {"module": [BabyUnet], "module__width": [6], "lr": [1e-5, 2e-2]},
         {"module": [SingleConvolution], "masker__width": [3]},
     ]
     search = SelfSupervisedSearchCV(denoiser, grid, n_splits=2, n_jobs=2).fit(stack)
-    assert search.best_params_ == {"lr": 1e-2, "module": BabyUnet, "module__width": 8}
-    assert search.best_estimator_.module_.width == 8
+    assert search.best_params_ == {"lr": 2e-2, "module": BabyUnet, "module__width": 6}
+    assert search.best_estimator_.module_.width == 6
     assert search.transform(stack).shape == stack.shape
     alone = SelfSupervisedSearchCV(denoiser, grid, n_splits=2, refit=False).fit(stack)
     np.testing.assert_array_equal(

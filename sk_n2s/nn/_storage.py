@@ -148,7 +148,8 @@ def encode(value: Any, name: str) -> Any:
     if isinstance(value, NoiseCurve):
         return {"noise_curve": list(value)}
     if isinstance(value, list | tuple):
-        return [encode(part, name) for part in value]
+        parts = [encode(part, name) for part in value]
+        return parts if isinstance(value, list) else {"tuple": parts}
     if isinstance(value, type):
         place = next((p for p, m in _PLACES.items() if getattr(m, value.__name__, 0) is value), 0)
         if place:
@@ -179,9 +180,11 @@ def decode(value: Any) -> Any:
         The parameter.
     """
     if isinstance(value, list):
-        return tuple(map(decode, value))
+        return list(map(decode, value))
     if not isinstance(value, dict):
         return value
+    if "tuple" in value:
+        return tuple(map(decode, value["tuple"]))
     if "noise_curve" in value:
         return NoiseCurve(*value["noise_curve"])
     if "masker" in value:

@@ -463,8 +463,10 @@ class NetworkDenoiser(TransformerMixin, BaseEstimator, auto_wrap_output_keys=Non
         """Return the fitted attributes that tell of the course of the training."""
         unit = learnt["scale_"] ** 2
         return {
-            "loss_curve_": [row["train_loss"] * unit for row in net.history],
-            "validation_curve_": [row.get("valid_loss", np.nan) * unit for row in net.history],
+            "loss_curve_": [float(row["train_loss"]) * unit for row in net.history],
+            "validation_curve_": [
+                float(row.get("valid_loss", np.nan)) * unit for row in net.history
+            ],
             "n_iter_": len(net.history),
             "best_epoch_": best.epoch_,
         }
@@ -579,7 +581,7 @@ class NetworkDenoiser(TransformerMixin, BaseEstimator, auto_wrap_output_keys=Non
             "in_channels": n_channels + bool(masker.include_mask_as_input),
             "out_channels": n_channels,
         }
-        known = signature(self.module).parameters
+        known = _parameters(self.module)
         channels = {name: n for name, n in channels.items() if name in known}
         module = self.module(**{**channels, **kwargs})
         if not isinstance(module, torch.nn.Module):
@@ -944,6 +946,14 @@ def _check_prefix(name: str) -> None:
             f"NetworkDenoiser has no parameter {name!r}: those of the network are module__name, "
             "those of the optimizer optimizer__name."
         )
+
+
+def _parameters(function) -> set[str]:
+    """Return the names of the parameters of a function or class, as far as it tells."""
+    try:
+        return set(signature(function).parameters)
+    except ValueError:
+        return set()
 
 
 def _in_memory(X) -> np.ndarray:
