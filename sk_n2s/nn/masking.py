@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from itertools import islice
 from math import prod
 
@@ -375,24 +376,46 @@ def _strided_values(fill: Fill, X: Tensor, index: tuple[slice, ...]) -> Tensor |
         return 0.0
     if not isinstance(fill, MeanFill):
         return None
-    steps = [part.indices(n) for part, n in zip(index[2:], X.shape[2:])]
-    offsets, strides = [s[0] for s in steps], [s[2] for s in steps]
-    kernel = torch.as_tensor(fill.weights(len(_AXES)), dtype=X.dtype, device=X.device)[None, None]
-    margin = [n // 2 for n in kernel.shape[2:]]
+    kernel = fill.weights(len(_AXES))
+    margin = [n // 2 for n in kernel.shape]
     if any(m >= n for m, n in zip(margin, X.shape[2:])):
         return None
-    visible = torch.ones((1, 1, *X.shape[2:]), dtype=X.dtype, device=X.device)
-    visible[(slice(None), slice(None), *index[2:])] = 0
+    steps = [part.indices(n) for part, n in zip(index[2:], X.shape[2:])]
     pad = (margin[1], margin[1], margin[0], margin[0])
     mode = "reflect" if fill.border == "mirror" else "constant"
+    visible, weigh, weights = _weighing(
+        tuple(X.shape[2:]),
+        tuple(step[0] for step in steps),
+        tuple(step[2] for step in steps),
+        tuple(map(tuple, kernel.tolist())),
+        pad,
+        mode,
+        X.dtype,
+        X.device,
+    )
+    if weights is None:
+        return None
+    sums = weigh((X * visible).reshape(-1, 1, *X.shape[2:]))
+    return (sums / weights).reshape(*X.shape[:2], *sums.shape[2:])
 
-    def weighed(values):
+
+@lru_cache(maxsize=64)
+def _weighing(sides, offsets, strides, kernel, pad, mode, dtype, device):
+    """Return what a mean over visible neighbours needs, which is the same in every step.
+
+    These are what is visible, a function that adds up neighbours with their weights, and the
+    sums of the weights; None in place of the latter where some have no visible neighbour, and
+    look further.
+    """
+    weighed = torch.tensor(kernel, dtype=dtype, device=device)[None, None]
+    visible = torch.ones((1, 1, *sides), dtype=dtype, device=device)
+    rows, columns = (slice(o, None, s) for o, s in zip(offsets, strides))
+    visible[..., rows, columns] = 0
+
+    def weigh(values):
         # Only where a value is wanted: the stride of the convolution is that of the mask.
         around = F.pad(values, pad, mode=mode)[..., offsets[0] :, offsets[1] :]
-        return F.conv2d(around, kernel, stride=strides)
+        return F.conv2d(around, weighed, stride=strides)
 
-    weights = weighed(visible)
-    if not bool((weights > 0).all()):
-        return None  # some have no visible neighbour, and look further
-    sums = weighed((X * visible).reshape(-1, 1, *X.shape[2:]))
-    return (sums / weights).reshape(*X.shape[:2], *sums.shape[2:])
+    weights = weigh(visible)
+    return visible, weigh, weights if bool((weights > 0).all()) else None

@@ -242,7 +242,8 @@ class MaskedNet(NeuralNet):
 
     def train_step_single(self, batch, **fit_params):
         """Take the gradients of one batch."""
-        self._set_training(True)
+        if not self.module_.training:
+            self._set_training(True)
         found = self._compare(self.module_, batch)
         found["loss"].backward()
         return found
