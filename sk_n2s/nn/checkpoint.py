@@ -44,6 +44,7 @@ class Checkpoint(Callback):
 
     def on_epoch_end(self, net, **kwargs):
         """Write."""
+        assert self.best.state_ is not None  # it was asked before
         tensors = below("module", self.best.state_) | below("last", net.module_.state_dict())
         for averaged in net.averaging or ():
             tensors |= below("averaged", averaged.state_dict())

@@ -83,7 +83,9 @@ _LEARNT = (
 )
 
 
-class NetworkDenoiser(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
+class NetworkDenoiser(  # type: ignore[call-arg]
+    TransformerMixin, BaseEstimator, auto_wrap_output_keys=None
+):
     """A neural network, trained to denoise on noisy images alone.
 
     A mask of pixels is hidden, the network predicts them from the others, and learns from
