@@ -311,6 +311,13 @@ class BestState(Callback):
             self.loss_, self.epoch_ = loss, row["epoch"]
             self.state_ = deepcopy(net.answering_module.state_dict())
 
+    def of(self, net: MaskedNet) -> torch.nn.Module:
+        """Return a copy of the network with these weights."""
+        assert self.state_ is not None  # it was asked before
+        module = deepcopy(net.module_)
+        module.load_state_dict(self.state_)
+        return module
+
 
 def train(net: MaskedNet, batches: TrainingBatches, validation, epochs: int, done: int = 0) -> None:
     """Train.

@@ -1,0 +1,140 @@
+"""What a search asks of a network: predictions of what nothing in it has seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import clone
+
+from ..blending import Blend
+from ..fills import Fill
+from ..levels import check_noise_variance
+from ..noise import variance_at
+from ..risk import penalty_of, probed_penalty
+from ..views import View, ViewPlan
+from ._layout import Layout
+from ._preparing import as_array, as_tensor
+from .masking import Masker
+
+__all__ = ["SearchedNetwork"]
+
+
+class _LeaveMissing(Fill):
+    """What is hidden from a network is missing for it: it is neither shown nor asked for."""
+
+    def values(self, X, visible, where, axes):
+        return np.full_like(X[where], np.nan)
+
+
+_LEAVE_MISSING = _LeaveMissing()
+
+
+class SearchedNetwork:
+    """The part of a `NetworkDenoiser` that searches use."""
+
+    channel_axis: int | None
+    inference: str
+
+    # What the estimator has.
+    _masker: Callable[[], Masker]
+    _ask: Callable[[np.ndarray, bool], np.ndarray]
+    _output: Callable[[np.ndarray, Any], np.ndarray]
+    _blend: Callable[[np.ndarray, Any], Blend]
+    _validate_params: Callable[[], None]
+
+    def view_plan(self, X: np.ndarray) -> ViewPlan:
+        """Return how a search hides entries; validates all parameters.
+
+        Parameters
+        ----------
+        X : ndarray of float
+            The data.
+
+        Returns
+        -------
+        ViewPlan
+            The plan: the masks, of which each in turn is missing for the network.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a parameter is not valid, or does not fit `X`.
+        """
+        self._validate_params()
+        array = as_array(X)
+        layout = Layout.of(array.shape, self.channel_axis)
+        masker = self._masker()
+        masker.index(layout.to_batch(array).shape, 0)
+        axes = tuple(axis for axis in range(array.ndim) if axis not in layout)
+        return ViewPlan(masker.get_partition(), _LEAVE_MISSING, axes, exact=False)
+
+    def predict_view(self, view: View) -> np.ndarray:
+        """Train a copy on all that is visible, and return its answer where pixels are hidden.
+
+        Parameters
+        ----------
+        view : View
+            A view of the data, in which the hidden pixels are missing.
+
+        Returns
+        -------
+        ndarray of the shape of ``view.target``
+            The prediction.
+        """
+        trained = clone(self).set_params(checkpoint=None, warm_start=False).fit(view.input)
+        return trained._ask(view.input, False)[view.where]
+
+    def output_and_penalty(self, X: np.ndarray, noise_variance) -> tuple[np.ndarray, np.ndarray]:
+        """Return what `transform` returns, and what its score has to be corrected by.
+
+        Parameters
+        ----------
+        X : ndarray of float
+            The noisy data.
+        noise_variance : float, ndarray or NoiseCurve
+            The variance σ² of the noise.
+
+        Returns
+        -------
+        output : ndarray of the shape of `X`
+            The output.
+        penalty : ndarray that broadcasts to that shape
+            2σ²·∂hᵢ/∂xᵢ of the trained network; that its weights depend on the data as well is
+            not part of it.
+        """
+        trained = self if hasattr(self, "module_") else clone(self).fit(X)
+        if self.inference == "blend":
+            mixed = trained._blend(X, check_noise_variance(noise_variance, X))
+            return mixed.output, penalty_of(mixed.own, mixed.noise_variance)
+        if self.inference == "j_invariant":
+            return trained._ask(X, True), np.zeros(())
+
+        def denoise(shown):
+            return trained._output(shown, None)
+
+        output = denoise(X)
+        layout = Layout.of(X.shape, self.channel_axis)
+        batch = as_tensor(layout.to_batch(X), 0.0, 1.0, torch.device("cpu"))
+        whole = clone(self._masker()).set_params(include_mask_as_input=False).complete(batch)
+        complete = layout.from_batch(whole.numpy()).astype(X.dtype)
+        complete = np.where(np.isnan(X), complete, X)
+        variance = variance_at(noise_variance, complete)
+        return output, probed_penalty(denoise, complete, denoise(complete), variance)
+
+    def reach(self, ndim: int) -> None:
+        """Return None: how far a network looks is not known.
+
+        Parameters
+        ----------
+        ndim : int
+            The number of axes of the data.
+
+        Returns
+        -------
+        None
+            Nothing.
+        """
+        return None
