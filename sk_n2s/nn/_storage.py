@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from dataclasses import fields, is_dataclass
 from inspect import signature
 from pathlib import Path
@@ -19,8 +20,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from .. import fills, partitions
+from ..fills import Fill
 from ..noise import NoiseCurve
+from ..partitions import Partition
 from . import networks
 from .masking import Masker
 
@@ -41,8 +43,8 @@ _KEY, _VERSION = "sk_n2s", 1
 
 #: Where classes may come from that are named in a file.
 _PLACES: dict[str, Any] = {
-    "fills": fills,
-    "partitions": partitions,
+    "fills": sys.modules[Fill.__module__],
+    "partitions": sys.modules[Partition.__module__],
     "networks": networks,
     "torch.optim": torch.optim,
 }
