@@ -138,7 +138,8 @@ class NetworkDenoiser(  # type: ignore[call-arg]
         Whether the network computes with bfloat16, which is faster on GPUs, and on processors
         that have it. "auto" does so on a GPU that can.
     warm_start : bool, default=False
-        Whether `fit` goes on from the weights of an earlier fit.
+        Whether `fit` goes on from the weights of an earlier fit, with its optimizer if that has
+        the same parameters, and on the scale that was found then.
     checkpoint : str or path, default=None
         A file that is written after each epoch, with all that is needed to go on. If it is
         there when `fit` is called, and comes from the same data and parameters, training
@@ -494,9 +495,19 @@ class NetworkDenoiser(  # type: ignore[call-arg]
         return batches, validation
 
     def _net(self, n_channels, masker, device, go_on) -> MaskedNet:
-        """Return the network, ready to be trained."""
-        if go_on and hasattr(self, "net_"):
-            net = deepcopy(self.net_)
+        """Return the network, ready to be trained; one that goes on keeps its optimizer."""
+        settings = {
+            "optimizer": self.optimizer,
+            "ema_decay": self.ema_decay,
+            "device": str(device),
+            "mixed_precision": self._mixed(device),
+            **{f"optimizer__{n}": v for n, v in self._params_of("optimizer").items()},
+        }
+        trained = getattr(self, "net_", None) if go_on else None
+        if trained is not None and all(
+            getattr(trained, name, None) == value for name, value in settings.items()
+        ):
+            net = deepcopy(trained)
             for group in net.optimizer_.param_groups:
                 group["lr"] = self.lr
             net.masker, net.lr = masker, self.lr
@@ -506,15 +517,7 @@ class NetworkDenoiser(  # type: ignore[call-arg]
         else:
             module = new_module(self.module, self._params_of("module"), n_channels, masker)
         return MaskedNet(
-            module,
-            masker=masker,
-            mixed_precision=self._mixed(device),
-            ema_decay=self.ema_decay,
-            optimizer=self.optimizer,
-            lr=self.lr,
-            device=str(device),
-            verbose=int(self.verbose),
-            **{f"optimizer__{n}": v for n, v in self._params_of("optimizer").items()},
+            module, masker=masker, lr=self.lr, verbose=int(self.verbose), **settings
         ).initialize()
 
     def _params_of(self, owner: str) -> dict:
