@@ -145,7 +145,9 @@ def _environment() -> str:
     """Return a digest of the package's code, and of the releases that it rests upon."""
     files = sorted(Path(__file__).parent.rglob("*.py"))
     names = ("numpy", "scipy", "scikit-image", "scikit-learn", "PyWavelets")
-    return _digest(*(p.read_bytes().hex() for p in files), *map(version, names), sys.version)
+    networks = [name for name in ("torch", "skorch") if name in sys.modules]
+    releases = map(version, (*names, *networks))
+    return _digest(*(p.read_bytes().hex() for p in files), *releases, sys.version)
 
 
 def _digest(*parts: str) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy.special import xlogy
 
-from ._arrays import squares_fit
+from ._arrays import as_float_array, squares_fit
 
 __all__ = [
     "absolute_error",
@@ -20,6 +20,7 @@ __all__ = [
     "poisson_deviance",
     "scores_output",
     "squared_error",
+    "true_score",
 ]
 
 Loss = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -91,6 +92,36 @@ def poisson_deviance(target: np.ndarray, prediction: np.ndarray) -> np.ndarray:
     with np.errstate(divide="ignore", invalid="ignore"):
         deviance = 2 * (xlogy(target, target) - xlogy(target, prediction) - target + prediction)
     return np.where(prediction > 0, deviance, np.where(np.isnan(target), np.nan, np.inf))
+
+
+def true_score(y, X: np.ndarray, denoise: Callable[[np.ndarray], np.ndarray]) -> float:
+    """Return minus the mean squared error of what is known to be clean.
+
+    Parameters
+    ----------
+    y : array-like of the shape of `X`
+        The clean data.
+    X : ndarray
+        The noisy data.
+    denoise : callable
+        Returns the denoised data.
+
+    Returns
+    -------
+    float
+        The score.
+
+    Raises
+    ------
+    ValueError
+        If `y` has another shape.
+    """
+    y = as_float_array(y, name="y")
+    if y.shape != X.shape:
+        raise ValueError(
+            f"y must be the clean data of shape {X.shape}, the shape of X, and has shape {y.shape}."
+        )
+    return -float(np.nanmean(squared_error(y, denoise(X)), dtype=np.float64))
 
 
 _NAMED: dict[str, Loss] = {

@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._arrays import as_float_array, unmasked
 from .levels import check_noise_variance
-from .losses import squared_error
+from .losses import squared_error, true_score
 from .noise import variance_at
 from .risk import LEVEL_ERROR, ErrorEstimate, output_and_penalty, summarise
 
@@ -296,8 +296,7 @@ class SelfSupervisedStacker(MetaEstimatorMixin, TransformerMixin, BaseEstimator)
         check_is_fitted(self, "weights_")
         X = as_float_array(X)
         if y is not None:
-            y = as_float_array(y, name="y")
-            return -float(np.nanmean(squared_error(y, self.transform(X)), dtype=np.float64))
+            return true_score(y, X, self.transform)
         if digest(X) == self._digest:
             return self._score
         variance = self._noise_variance(X, self.estimators_)

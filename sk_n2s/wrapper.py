@@ -11,7 +11,7 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from ._arrays import as_float_array, has_nan, per_axis, split_axes
+from ._arrays import has_nan, per_axis, split_axes
 from ._blocks import in_blocks
 from ._callbacks import CallbackSupportMixin, Task, with_callbacks
 from ._calling import apply_denoiser, behind_partial, name_of
@@ -22,7 +22,7 @@ from .denoisers.locality import Reach
 from .distributed import as_float_data, in_memory, is_lazy
 from .fills import Fill, check_fill
 from .levels import check_noise_variance
-from .losses import squared_error
+from .losses import squared_error, true_score
 from .noise import variance_at
 from .partitions import GridPartition, Partition
 from .risk import penalty_of, probed_penalty
@@ -484,13 +484,7 @@ class JInvariantWrapper(CallbackSupportMixin, TransformerMixin, DenoiserParamete
         check_is_fitted(self)
         X = in_memory([as_float_data(X)])[0]
         if y is not None:
-            y = as_float_array(y, name="y")
-            if y.shape != X.shape:
-                raise ValueError(
-                    f"y must be the clean data of shape {X.shape}, the shape of X, and has shape "
-                    f"{y.shape}."
-                )
-            return -float(np.nanmean(squared_error(y, self.transform(X)), dtype=np.float64))
+            return true_score(y, X, self.transform)
         if self.scores_output:
             output, penalty = self.output_and_penalty(X, self._noise_variance(X))
             return -float(np.nanmean(squared_error(X, output) + penalty, dtype=np.float64))

@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._arrays import as_float_array, split_axes
 from ..fills import MeanFill
-from ..losses import squared_error
+from ..losses import true_score
 from ..partitions import GridPartition
 from ..views import View, ViewPlan
 
@@ -334,13 +334,7 @@ class RegressionDenoiser(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         X = as_float_array(X)
-        target = X if y is None else as_float_array(y, name="y")
-        if target.shape != X.shape:
-            raise ValueError(
-                f"y must be the clean data of shape {X.shape}, the shape of X, and has shape "
-                f"{target.shape}."
-            )
-        return -float(np.nanmean(squared_error(target, self.transform(X)), dtype=np.float64))
+        return true_score(X if y is None else y, X, self.transform)
 
     @available_if(lambda self: not hasattr(self, "n_axes_") or hasattr(self, "feature_names_in_"))
     def get_feature_names_out(self, input_features=None):

@@ -18,10 +18,10 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 from skorch.callbacks import Callback, EarlyStopping
 
-from .._arrays import as_float_array, has_nan
+from .._arrays import has_nan
 from ..blending import blend
 from ..levels import check_noise_variance
-from ..losses import squared_error
+from ..losses import true_score
 from ._layout import Layout
 from ._preparing import (
     as_array,
@@ -659,13 +659,7 @@ class NetworkDenoiser(  # type: ignore[call-arg]
         """
         array = self._checked(X)
         if y is not None:
-            y = as_float_array(y, name="y")
-            if y.shape != array.shape:
-                raise ValueError(
-                    f"y must be the clean data of shape {array.shape}, the shape of X, and has "
-                    f"shape {y.shape}."
-                )
-            return -float(np.nanmean(squared_error(y, self.transform(array)), dtype=np.float64))
+            return true_score(y, array, self.transform)
         masker = self._masker()
         device = next(self.module_.parameters(), torch.zeros(0)).device
         layout = Layout.of(array.shape, self.channel_axis)
