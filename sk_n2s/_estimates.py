@@ -11,7 +11,7 @@ from sklearn.pipeline import Pipeline
 from ._arrays import has_nan, split_axes
 from ._warn import warn
 from .distributed import as_float_data, in_memory
-from .levels import check_noise_variance
+from .levels import axes_of, check_noise_variance
 from .losses import squared_error
 from .noise import estimate_noise, variance_at
 from .pieces import middle, sample
@@ -74,7 +74,7 @@ class ErrorEstimateMixin:
         while isinstance(wrapper, Pipeline):
             X, wrapper = as_float_data(wrapper[:-1].transform(X)), wrapper[-1]
         given = getattr(wrapper, "noise_variance", None)
-        channel, batch = (getattr(wrapper, name, None) for name in ("channel_axis", "batch_axis"))
+        channel, batch = axes_of(wrapper, X.ndim)
         variance = check_noise_variance(given, X, channel, batch)
         if not isinstance(X, np.ndarray):
             if isinstance(variance, np.ndarray):
@@ -107,8 +107,7 @@ class ErrorEstimateMixin:
 def _quick_level(estimator, X) -> float:
     """Return the standard deviation of the noise, with no more effort than a warning is worth."""
     given = getattr(estimator, "noise_variance", None)
-    axes = [getattr(estimator, name, None) for name in ("channel_axis", "batch_axis")]
-    channel, batch, _ = split_axes(X.ndim, *axes)
+    channel, batch, _ = split_axes(X.ndim, *axes_of(estimator, X.ndim))
     part = in_memory([X[middle(X.shape, _GLANCE, channel, batch)]])[0]
     if given is not None:
         variance = check_noise_variance(given, X, channel, batch)

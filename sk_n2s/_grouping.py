@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.pipeline import Pipeline
 
 from .distributed import as_float_data
-from .levels import check_noise_variance
+from .levels import axes_of, check_noise_variance
 from .views import ViewPlan
 
 __all__ = ["Group", "Grouping", "NotWrapped"]
@@ -136,7 +136,7 @@ class Grouping:
 
     def _noise_variance(self, estimator, X):
         """Return the variance of the noise, estimated once for the same data."""
-        axes = (estimator.channel_axis, estimator.batch_axis)
+        axes = axes_of(estimator, X.ndim)
         if estimator.noise_variance is not None:
             return check_noise_variance(estimator.noise_variance, X, *axes)
         for data, agreed, variance in self._levels:

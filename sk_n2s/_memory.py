@@ -17,7 +17,7 @@ import threading
 from collections.abc import Callable, Iterator
 from functools import cache
 from hashlib import sha1
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from inspect import isfunction
 from os import PathLike, fspath
 from pathlib import Path
@@ -145,9 +145,15 @@ def _environment() -> str:
     """Return a digest of the package's code, and of the releases that it rests upon."""
     files = sorted(Path(__file__).parent.rglob("*.py"))
     names = ("numpy", "scipy", "scikit-image", "scikit-learn", "PyWavelets")
-    networks = [name for name in ("torch", "skorch") if name in sys.modules]
-    releases = map(version, (*names, *networks))
+    releases = [*map(version, names), *(_version_of(name) for name in ("torch", "skorch"))]
     return _digest(*(p.read_bytes().hex() for p in files), *releases, sys.version)
+
+
+def _version_of(extra: str) -> str:
+    try:
+        return version(extra)
+    except PackageNotFoundError:
+        return ""
 
 
 def _digest(*parts: str) -> str:

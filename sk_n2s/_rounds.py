@@ -13,6 +13,7 @@ from sklearn.utils import check_random_state
 from ._grouping import Group
 from .denoisers.locality import Reach
 from .distributed import in_memory, is_lazy
+from .levels import axes_of
 from .pieces import Piece, divide
 from .views import View
 
@@ -137,7 +138,7 @@ class Course:
             core = tuple(slice(0, n) for n in X.shape)
             pieces = [Piece(whole, core, _BLOCKS)]
         else:
-            items = getattr(groups[0].members[0][1], "batch_axis", None)
+            _, items = axes_of(groups[0].members[0][1], X.ndim)
             items = None if items is None else items % X.ndim
             pieces = list(divide(X.shape, plan.axes, items, self.margin, _INSIDE))
             rng.shuffle(pieces)

@@ -13,7 +13,7 @@ from .noise import NoiseCurve, estimate_noise, estimate_noise_curve
 from .pieces import middle, sample
 from .risk import probed_penalty
 
-__all__ = ["check_noise_variance", "consistent_variance"]
+__all__ = ["axes_of", "check_noise_variance", "consistent_variance"]
 
 #: Entries that the variance is read from, at most.
 _READ = 2**22
@@ -31,6 +31,26 @@ _MOST_FREEDOM = 0.6
 #: A variance that is corrected to less than this share of itself is checked once more.
 _FAR = 0.95
 _MOST_CHECKS = 4
+
+
+def axes_of(estimator, ndim: int) -> tuple[int | None, int | None]:
+    """Return the axes along which the entries of an estimator's data are not neighbours.
+
+    Parameters
+    ----------
+    estimator : estimator
+        It says so by a method of this name, or by its parameters.
+    ndim : int
+        The number of axes of the data.
+
+    Returns
+    -------
+    channel_axis, batch_axis : int or None
+        The axes of channels and of independent items.
+    """
+    if hasattr(estimator, "axes_of"):
+        return estimator.axes_of(ndim)
+    return getattr(estimator, "channel_axis", None), getattr(estimator, "batch_axis", None)
 
 
 def check_noise_variance(value, X, channel_axis: int | None = None, batch_axis: int | None = None):

@@ -10,7 +10,7 @@ from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
 
 from ._arrays import as_float_array, unmasked
-from .levels import check_noise_variance
+from .levels import axes_of, check_noise_variance
 from .losses import squared_error, true_score
 from .noise import variance_at
 from .risk import LEVEL_ERROR, ErrorEstimate, output_and_penalty, summarise
@@ -217,10 +217,8 @@ class SelfSupervisedStacker(MetaEstimatorMixin, TransformerMixin, BaseEstimator)
 
     def _noise_variance(self, X, members):
         """Return the variance of the noise, for the axes that the members agree on."""
-        axes = []
-        for name in ("channel_axis", "batch_axis"):
-            named = {getattr(member, name, None) for member in members}
-            axes.append(named.pop() if len(named) == 1 else None)
+        named = map(set, zip(*(axes_of(member, X.ndim) for member in members)))
+        axes = [found.pop() if len(found) == 1 else None for found in named]
         return check_noise_variance(self.noise_variance, X, *axes)
 
     def _members(self):

@@ -525,6 +525,13 @@ def test_grid_search_and_the_estimated_error(stack):
     assert ours.estimated_mse_ == pytest.approx(loss - ours.noise_variance_, abs=1e-6)
 
 
+def test_the_level_of_a_stack_is_that_of_its_images(rng):
+    """Images that have nothing to do with each other are not neighbours."""
+    stack = 100 * np.arange(30)[:, np.newaxis, np.newaxis] % 700 + rng.normal(size=(30, 24, 20))
+    search = SelfSupervisedSearchCV(tiny(max_epochs=1), {"lr": [1e-3]}, scoring="sure").fit(stack)
+    assert search.noise_variance_ == pytest.approx(1, rel=0.2)
+
+
 def test_pipelines(stack):
     counts = np.random.default_rng(0).poisson(30 * np.clip(stack, 0, None)).astype(float)
     pipeline = make_pipeline(GeneralizedAnscombe(), tiny(BabyUnet, module__width=4))

@@ -124,6 +124,21 @@ class SearchedNetwork:
         variance = variance_at(noise_variance, complete)
         return output, probed_penalty(denoise, complete, denoise(complete), variance)
 
+    def axes_of(self, ndim: int) -> tuple[int | None, int | None]:
+        """Return the axes along which entries are not neighbours.
+
+        Parameters
+        ----------
+        ndim : int
+            The number of axes of the data.
+
+        Returns
+        -------
+        channel_axis, batch_axis : int or None
+            The axes of channels and of items.
+        """
+        return Layout.of((1,) * ndim, self.channel_axis)
+
     def reach(self, ndim: int) -> None:
         """Return None: how far a network looks is not known.
 
