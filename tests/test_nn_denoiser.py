@@ -561,7 +561,9 @@ def test_parameters(stack):
     with pytest.raises(ValueError, match="Invalid parameter 'widht'"):
         copy.set_params(widht=3)
     with pytest.raises(TypeError, match="has no parameter 'widht'"):
-        NetworkDenoiser(Unet, widht=3)
+        NetworkDenoiser(Unet, widht=3).fit(stack)
+    copy.set_params(module=Unet, module__width=2, masker=None).set_params(masker__width=3)
+    assert copy.masker.get_params() == Masker(3, "interpolate").get_params()
     stepped = tiny(optimizer=torch.optim.SGD, optimizer__momentum=0.9, lr=1e-3).fit(stack)
     assert stepped.net_.optimizer_.param_groups[0]["momentum"] == 0.9
 
@@ -615,7 +617,8 @@ def test_bad_parameters(parameters, match, stack):
         (np.full((8, 8), np.inf), "infinity"),
         (np.zeros(8), "neither an image nor a stack"),
         (np.zeros((2, 2, 2, 8, 8)), "neither an image nor a stack"),
-        (np.zeros((1, 1)), "larger than a side"),
+        (np.zeros((1, 1)), "a single line is none"),
+        (np.zeros((3, 1, 8)), "larger than a side"),
         (da.zeros((8, 8)), "X is a dask array"),
     ],
 )

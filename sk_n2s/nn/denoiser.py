@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from joblib import hash as digest
-from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.base import TransformerMixin, clone
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -23,6 +23,7 @@ from ..blending import blend
 from ..levels import check_noise_variance
 from ..losses import true_score
 from ._layout import Layout
+from ._parameters import PrefixedParameters
 from ._preparing import (
     as_array,
     as_tensor,
@@ -54,9 +55,6 @@ _WIDTH = 4
 #: How many pixels are denoised at a time.
 _PIXELS = 2**20
 
-#: Parameters that go on to others, by what they begin with.
-_PREFIXES = ("module__", "optimizer__")
-
 #: Parameters with which a training may go on that began with others.
 _NOT_OF_THE_TRAINING = (
     "callbacks",
@@ -73,7 +71,11 @@ _NOT_OF_THE_TRAINING = (
 
 
 class NetworkDenoiser(  # type: ignore[call-arg]
-    SearchedNetwork, SavedNetwork, TransformerMixin, BaseEstimator, auto_wrap_output_keys=None
+    SearchedNetwork,
+    SavedNetwork,
+    TransformerMixin,
+    PrefixedParameters,
+    auto_wrap_output_keys=None,
 ):
     """A neural network, trained to denoise on noisy images alone.
 
@@ -266,6 +268,7 @@ class NetworkDenoiser(  # type: ignore[call-arg]
         verbose=False,
         **params,
     ):
+        super().__init__(params)
         self.module = module
         self.masker = masker
         self.max_epochs = max_epochs
@@ -290,55 +293,11 @@ class NetworkDenoiser(  # type: ignore[call-arg]
         self.callbacks = callbacks
         self.random_state = random_state
         self.verbose = verbose
-        for name in params:
-            _check_prefix(name)
-        self.params = params
 
-    # Parameters ------------------------------------------------------------------------
-
-    def get_params(self, deep=True):
-        """Get the parameters, those of the network and the optimizer included.
-
-        Parameters
-        ----------
-        deep : bool, default=True
-            Whether to include the parameters of the masker.
-
-        Returns
-        -------
-        dict
-            Parameter names and their values.
-        """
-        return {**super().get_params(deep=deep), **self.params}
-
-    def set_params(self, **params):
-        """Set parameters; a new `module` or `optimizer` starts from its own defaults.
-
-        Parameters
-        ----------
-        **params : dict
-            Parameter names and their new values.
-
-        Returns
-        -------
-        NetworkDenoiser
-            The estimator itself.
-
-        Raises
-        ------
-        ValueError
-            If there is no parameter of that name.
-        """
-        others = {n: params.pop(n) for n in list(params) if n.startswith(_PREFIXES)}
-        kept = self.params
-        for name in ("module", "optimizer"):
-            if name in params and params[name] is not getattr(self, name):
-                kept = {n: v for n, v in kept.items() if not n.startswith(f"{name}__")}
-        if any(name.startswith("masker__") for name in params) and self.masker is None:
+    def set_params(self, **params):  # noqa: D102
+        if self.masker is None and any(name.startswith("masker__") for name in params):
             params.setdefault("masker", self._masker())
-        super().set_params(**params)
-        self.params = {**kept, **others}
-        return self
+        return super().set_params(**params)
 
     # Training --------------------------------------------------------------------------
 
@@ -391,7 +350,9 @@ class NetworkDenoiser(  # type: ignore[call-arg]
 
     def _fit(self, X, epochs, go_on, partly=False):
         self._validate_params()
+        self._check_names()
         array = as_array(X)
+        _check_lines(array)
         layout = Layout.of(array.shape, self.channel_axis)
         batch = layout.to_batch(array)
         if go_on:
@@ -519,14 +480,6 @@ class NetworkDenoiser(  # type: ignore[call-arg]
         return MaskedNet(
             module, masker=masker, lr=self.lr, verbose=int(self.verbose), **settings
         ).initialize()
-
-    def _params_of(self, owner: str) -> dict:
-        """Return the parameters that go on to the network or to the optimizer."""
-        return {
-            name.removeprefix(f"{owner}__"): value
-            for name, value in self.params.items()
-            if name.startswith(f"{owner}__")
-        }
 
     def _identity(self) -> list:
         """Return the parameters that decide about the training."""
@@ -687,11 +640,13 @@ class NetworkDenoiser(  # type: ignore[call-arg]
         return tags
 
 
-def _check_prefix(name: str) -> None:
-    if not name.startswith(_PREFIXES):
-        raise TypeError(
-            f"NetworkDenoiser has no parameter {name!r}: those of the network are module__name, "
-            "those of the optimizer optimizer__name."
+def _check_lines(array) -> None:
+    """Refuse an image of a single line."""
+    if array.ndim == 2 and 1 in array.shape:
+        what = "n_samples = 1" if array.shape[0] == 1 else "n_features = 1"
+        raise ValueError(
+            f"X of shape {array.shape} has {what}: a network denoises images, and a single line is "
+            "none. JInvariantWrapper denoises signals."
         )
 
 

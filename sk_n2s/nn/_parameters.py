@@ -1,0 +1,83 @@
+"""The parameters of a network and of an optimizer as parameters of the estimator."""
+
+from __future__ import annotations
+
+from sklearn.base import BaseEstimator
+
+__all__ = ["PrefixedParameters"]
+
+#: What the names of parameters begin with that go on to others.
+_OWNERS = ("module", "optimizer")
+_PREFIXES = tuple(f"{owner}__" for owner in _OWNERS)
+
+
+class PrefixedParameters(BaseEstimator):
+    """An estimator with parameters ``module__name`` and ``optimizer__name``.
+
+    Parameters
+    ----------
+    params : dict
+        Those that were set.
+    """
+
+    def __init__(self, params):
+        self.params = params
+
+    def get_params(self, deep=True):
+        """Get the parameters, those of the network and the optimizer included.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Whether to include the parameters of the masker.
+
+        Returns
+        -------
+        dict
+            Parameter names and their values.
+        """
+        return {**super().get_params(deep=deep), **self.params}
+
+    def set_params(self, **params):
+        """Set parameters; a new `module` or `optimizer` starts from its own defaults.
+
+        Parameters
+        ----------
+        **params : dict
+            Parameter names and their new values.
+
+        Returns
+        -------
+        NetworkDenoiser
+            The estimator itself.
+
+        Raises
+        ------
+        ValueError
+            If there is no parameter of that name.
+        """
+        others = {n: params.pop(n) for n in list(params) if n.startswith(_PREFIXES)}
+        kept = self.params
+        for owner in _OWNERS:
+            if owner in params and params[owner] is not getattr(self, owner):
+                kept = {n: v for n, v in kept.items() if not n.startswith(f"{owner}__")}
+        super().set_params(**params)
+        self.params = {**kept, **others}
+        return self
+
+    def _params_of(self, owner: str) -> dict:
+        """Return the parameters that go on to the network or to the optimizer."""
+        return {
+            name.removeprefix(f"{owner}__"): value
+            for name, value in self.params.items()
+            if name.startswith(f"{owner}__")
+        }
+
+    def _check_names(self) -> None:
+        """Refuse parameters that are nobody's."""
+        for name in self.params:
+            if not name.startswith(_PREFIXES):
+                raise TypeError(
+                    f"{type(self).__name__} has no parameter {name!r}: those of the network are "
+                    "module__name, those of the optimizer optimizer__name."
+                )
