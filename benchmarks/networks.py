@@ -120,7 +120,7 @@ def step_times(images, n_rounds=40):
     batches = TrainingBatches(
         torch.from_numpy(np.ascontiguousarray(images[:, None], np.float32)),
         torch.ones((64, 1, *images.shape[1:]), dtype=torch.bool),
-        n_masks=16,
+        masks=range(16),
         batch_size=32,
         patch_size=None,
         steps=4,

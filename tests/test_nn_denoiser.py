@@ -10,6 +10,7 @@ import sys
 import time
 
 import dask.array as da
+import joblib
 import numpy as np
 import pytest
 import torch
@@ -17,10 +18,13 @@ from safetensors import safe_open
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
+from skorch.callbacks import LRScheduler
 
 from sk_n2s import (
+    CheckerboardPartition,
     ColumnPartition,
     GeneralizedAnscombe,
+    RandomPartition,
     SelfSupervisedHalvingSearchCV,
     SelfSupervisedSearchCV,
     WholeArray,
@@ -163,7 +167,7 @@ def clone_of(denoiser, **params):
 
 def test_scale_of_the_data(stack):
     plain = tiny(BabyUnet, module__width=4).fit_transform(stack)
-    for scale, offset in ((1e4, 300.0), (1e-20, 0.0), (-2.0, 1.0)):
+    for scale, offset in ((1e4, 300.0), (1e-200, 0.0), (1e200, 0.0), (-2.0, 1.0)):
         found = tiny(BabyUnet, module__width=4).fit_transform(scale * stack + offset)
         if scale > 0:
             np.testing.assert_allclose((found - offset) / scale, plain, atol=2e-4)
@@ -238,7 +242,7 @@ def test_what_is_withheld_is_never_asked_for(rng):
         batches = TrainingBatches(
             marked,
             counts,
-            n_masks=16,
+            masks=range(16),
             batch_size=2,
             patch_size=patch_size,
             steps=None,
@@ -273,6 +277,68 @@ def test_without_validation_the_last_state_is_kept(stack):
     denoiser.set_params(inference="j_invariant")
     assert denoiser.score(stack) == pytest.approx(
         -np.mean((denoiser.transform(stack) - stack) ** 2), rel=1e-5
+    )
+
+
+def test_what_is_withheld_has_measurements(stack, noisy):
+    """Else the loss of nothing, 0, would keep the first state; searches bring that about."""
+    holed = stack.copy()
+    holed[:, 1::3, 1::3] = np.nan  # the mask that would be withheld
+    denoiser = tiny(max_epochs=10).fit(holed)
+    assert denoiser.validation_masks_ == (5,)
+    assert min(denoiser.validation_curve_) > 0
+    search = SelfSupervisedSearchCV(
+        tiny(masker=Masker(2, "interpolate"), max_epochs=10), {"lr": [0.02]}
+    ).fit(stack)
+    assert search.cv_results_["std_test_score"][0] < 0.2 * -search.best_score_
+    with pytest.raises(ValueError, match="has 2 masks, and a search withholds one"):
+        SelfSupervisedSearchCV(
+            tiny(masker=Masker(partition=CheckerboardPartition())), {"lr": [0.02]}
+        ).fit(stack)
+
+
+def test_what_is_scored_stays_withheld_when_training_goes_on(rng):
+    noise = rng.normal(size=(16, 16))
+    denoiser = NetworkDenoiser(BabyUnet, lr=0.02, random_state=0)
+    for _ in range(40):
+        denoiser.partial_fit(noise)
+    assert -denoiser.score(noise) > 0.6 * np.var(noise)
+
+
+def test_training_goes_on_from_the_best_state(stack):
+    denoiser = tiny(lr=0.3, max_epochs=8, lr_schedule="constant", warm_start=True).fit(stack)
+    loss = min(denoiser.validation_curve_)
+    denoiser.set_params(lr=1e-12, max_epochs=1).fit(stack)
+    assert denoiser.validation_curve_[-1] == pytest.approx(loss, rel=1e-4)
+
+
+def test_rates_of_single_weights(stack):
+    plain = tiny().fit_transform(stack)
+    groups = [("*bias", {"lr": 0.5})]
+    assert not np.allclose(tiny(optimizer__param_groups=groups).fit_transform(stack), plain)
+
+
+def test_axes_of_partitions_are_those_of_the_images(stack):
+    """Rows of (items, channels, rows, columns), however the data came."""
+    masker = Masker(partition=ColumnPartition(3, axis=2), mode="interpolate")
+    colours = np.moveaxis(stack[:3], 0, -1)
+    for X, options, at in (
+        (stack[0], {}, (slice(0, None, 3), slice(None))),
+        (stack, {}, (slice(None), slice(0, None, 3), slice(None))),
+        (colours, {"channel_axis": -1}, (slice(0, None, 3), slice(None), slice(None))),
+    ):
+        view = next(tiny(masker=masker, **options).view_plan(X).views(X))
+        np.testing.assert_array_equal(np.isnan(view.input[at]), True)
+        assert np.count_nonzero(np.isnan(view.input)) == view.input[at].size
+
+
+def test_trainings_in_threads_do_not_disturb_each_other(stack):
+    grid = {"lr": [1e-3, 2e-2, 1e-2]}
+    alone = SelfSupervisedSearchCV(tiny(), grid, n_splits=2).fit(stack)
+    with joblib.parallel_config("threading", n_jobs=2):
+        together = SelfSupervisedSearchCV(tiny(), grid, n_splits=2).fit(stack)
+    np.testing.assert_array_equal(
+        alone.cv_results_["mean_test_score"], together.cv_results_["mean_test_score"]
     )
 
 
@@ -313,7 +379,7 @@ def test_mixed_precision_is_about_as_good(stack):
 
 
 def test_skorch_callbacks_are_called(stack, capsys):
-    from skorch.callbacks import EpochScoring, LRScheduler
+    from skorch.callbacks import EpochScoring
 
     def epochs(net, X, y=None):
         return float(len(net.history))
@@ -479,7 +545,39 @@ def test_files_that_cannot_be_read_or_written(stack, tmp_path):
     denoiser = tiny(masker=Masker(3, lambda X, hidden: 0)).fit(stack)
     with pytest.raises(TypeError, match="mode=.* cannot be stored without pickle"):
         denoiser.save(path)
-    assert not os.listdir(tmp_path)
+    with pytest.raises(TypeError, match="mode=.* cannot be stored without pickle"):
+        clone(denoiser).set_params(checkpoint=path).fit(stack)
+    for write in (tiny().fit(stack).save, lambda p: tiny(checkpoint=p).fit(stack)):
+        with pytest.raises(FileNotFoundError, match="folder"):
+            write(tmp_path / "absent" / "network")
+    with pytest.raises(TypeError, match="must be an instance of the network that was saved"):
+        tiny().fit(stack).save(path)
+        NetworkDenoiser.load(path, SingleConvolution)
+    assert os.listdir(tmp_path) == [path.name]
+
+
+def test_a_checkpoint_of_an_instance_is_resumed_by_a_clone(stack, tmp_path):
+    from skorch.callbacks import EpochScoring
+
+    def half(net, X, y=None):
+        return np.float32(0.5)
+
+    path = tmp_path / "training.safetensors"
+    score = EpochScoring(half, name="half", use_caching=False)
+    denoiser = tiny(SingleConvolution(), checkpoint=path, callbacks=[score]).fit(stack)
+    copy = clone(denoiser).set_params(max_epochs=5).fit(stack)
+    assert copy.n_iter_ == 5
+    assert copy.loss_curve_[:3] == denoiser.loss_curve_
+    assert copy.net_.history[:, "half"] == [0.5] * 5
+
+
+def test_what_was_loaded_is_fitted_to_other_channels(stack, tmp_path):
+    path = tmp_path / "network.safetensors"
+    tiny(BabyUnet, module__width=4).fit(stack[:, None]).save(path)
+    loaded = NetworkDenoiser.load(path)
+    two = np.stack([stack, stack], axis=1)
+    expected = tiny(BabyUnet, module__width=4).fit_transform(two)
+    np.testing.assert_array_equal(loaded.fit_transform(two), expected)
 
 
 # In searches and pipelines --------------------------------------------------------------------
@@ -562,13 +660,18 @@ def test_parameters(stack):
         copy.set_params(widht=3)
     with pytest.raises(TypeError, match="has no parameter 'widht'"):
         NetworkDenoiser(Unet, widht=3).fit(stack)
-    copy.set_params(module=Unet, module__width=2, masker=None).set_params(masker__width=3)
+    copy.set_params(module=Unet, module__width=2).set_params(masker=None, masker__width=3)
     assert copy.masker.get_params() == Masker(3, "interpolate").get_params()
     stepped = tiny(optimizer=torch.optim.SGD, optimizer__momentum=0.9, lr=1e-3).fit(stack)
     assert stepped.net_.optimizer_.param_groups[0]["momentum"] == 0.9
 
 
 # Bad input ------------------------------------------------------------------------------------
+
+
+class Pair(SingleConvolution):
+    def forward(self, X):
+        return X, X
 
 
 class Shrinks(torch.nn.Module):
@@ -600,6 +703,14 @@ class Shrinks(torch.nn.Module):
         ({"lr": 0}, "The 'lr' parameter"),
         ({"inference": "plain"}, "The 'inference' parameter"),
         ({"noise_variance": -1, "inference": "blend"}, "noise_variance=-1 must be"),
+        ({"early_stopping": 2, "validation_masks": 0}, "early_stopping=2 needs a validation loss"),
+        ({"optimizer__lr": 0.1}, "set lr instead"),
+        ({"callbacks": [3]}, "callbacks holds 3, which is no callback"),
+        ({"callbacks": [LRScheduler("StepLR", step_size=1)]}, 'give lr_schedule="constant"'),
+        ({"patch_size": 2}, "patch_size=2 is too small for the masks"),
+        ({"module": torch.nn.Identity}, "Identity has no weights that can be trained"),
+        ({"module": Pair}, "Pair returned a tuple"),
+        ({"masker": Masker(partition=RandomPartition(4))}, "would draw other masks at each call"),
         ({"channel_axis": 3}, "channel_axis=3 is not an axis"),
     ],
 )
@@ -632,6 +743,10 @@ def test_data_that_do_not_fit_those_of_the_training(stack):
     assert denoiser.transform(stack[:2, :9, :9]).shape == (2, 9, 9)
     with pytest.raises(ValueError, match="X has 2 axes, but NetworkDenoiser was fitted to data"):
         denoiser.transform(stack[0])
+    with pytest.raises(ValueError, match="fit reads from the data: fit again"):
+        clone_of(denoiser, inference="blend").transform(stack)
+    with pytest.raises(ValueError, match="include_mask_as_input of the masker has changed"):
+        clone_of(denoiser, masker__include_mask_as_input=True).partial_fit(stack)
     four = tiny().fit(stack[:, np.newaxis])
     with pytest.raises(ValueError, match="X has 2 channels, but NetworkDenoiser was fitted"):
         four.transform(np.stack([stack, stack], axis=1))

@@ -146,6 +146,36 @@ def test_any_memory_layout_and_precision(images):
         torch.testing.assert_close(shown.float(), expected)
 
 
+def test_other_modes_of_torch_do_not_matter(images):
+    X = torch.from_numpy(images)
+    masker = Masker(5, "interpolate")
+    expected, _ = masker.mask(X, 7)
+    other = X[..., :9]
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        shown, _ = masker.mask(X, 7)
+        masker.mask(other, 7)  # what is kept from here is used below
+    torch.testing.assert_close(shown, expected)
+    other.requires_grad_()
+    masker.mask(other, 7)[0].sum().backward()
+    assert torch.isfinite(other.grad).all()
+    rough, _ = Masker(3, "median").mask(X.bfloat16(), 0)
+    assert rough.dtype == torch.bfloat16
+
+
+def test_copies_along_an_axis_stand_in_for_each_other(images):
+    X = torch.from_numpy(np.concatenate([images, images + 5], axis=3))
+    for mode in ("zero", "interpolate"):
+        shown, _ = Masker(mode=mode, partition=PairPartition(axis=3)).mask(X, 0)
+        torch.testing.assert_close(shown[..., :10], X[..., 10:])
+
+
+def test_a_network_may_write_into_its_input(images):
+    X = torch.from_numpy(images)
+    before = X.clone()
+    Masker(3, infer_single_pass=True).infer_full_image(X, lambda shown: shown.sub_(1.0))
+    assert torch.equal(X, before)
+
+
 def test_gradients_reach_the_network(images):
     model = network().float()
     Masker(4).infer_full_image(torch.from_numpy(images), model).square().mean().backward()

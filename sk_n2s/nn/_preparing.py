@@ -13,7 +13,16 @@ from .._arrays import as_float_array
 from ..distributed import is_lazy
 from .masking import Masker
 
-__all__ = ["as_array", "as_tensor", "check_device", "check_patch", "new_module", "withheld_masks"]
+__all__ = [
+    "as_array",
+    "as_tensor",
+    "check_device",
+    "check_patch",
+    "check_trainable",
+    "measured_masks",
+    "new_module",
+    "withheld_masks",
+]
 
 #: Images with longer sides than this are shown in squares of the next size.
 _LARGE, _PATCH = 96, 64
@@ -97,15 +106,15 @@ def check_device(device) -> torch.device:
     return found
 
 
-def withheld_masks(masker: Masker, shape, n_withheld: int) -> tuple[int, ...]:
-    """Return the masks for validation, spread over all.
+def withheld_masks(masker: Masker, images: torch.Tensor, n_withheld: int) -> tuple[int, ...]:
+    """Return the masks for validation, spread over those in which something was measured.
 
     Parameters
     ----------
     masker : Masker
         What hides pixels.
-    shape : tuple of int
-        That of the images, (n_items, n_channels, height, width).
+    images : Tensor of shape (n_items, n_channels, height, width)
+        The images; NaN where nothing was measured.
     n_withheld : int
         How many are wanted.
 
@@ -119,18 +128,39 @@ def withheld_masks(masker: Masker, shape, n_withheld: int) -> tuple[int, ...]:
     TypeError, ValueError
         If the masks do not fit the images, or if there are too few.
     """
-    n_masks = len(masker)
-    masker.index(shape, 0)
-    if n_withheld >= n_masks:
+    measured = measured_masks(masker, ~torch.isnan(images))
+    if n_withheld >= len(measured):
         raise ValueError(
-            f"validation_masks={n_withheld} leaves none of the {n_masks} masks to train with: give "
-            f"fewer than {n_masks}."
+            f"validation_masks={n_withheld} leaves none of the {len(measured)} masks to train with "
+            f"in which there are measurements: give fewer than {len(measured)}."
         )
-    places = (np.arange(n_withheld) + 0.5) * n_masks / max(1, n_withheld)
-    return tuple(places.astype(int).tolist())
+    places = (np.arange(n_withheld) + 0.5) * len(measured) / max(1, n_withheld)
+    return tuple(measured[place] for place in places.astype(int).tolist())
 
 
-def check_patch(patch_size, sides) -> int | None:
+def measured_masks(masker: Masker, counts: torch.Tensor) -> list[int]:
+    """Return the masks in which there are pixels that may be asked for.
+
+    Parameters
+    ----------
+    masker : Masker
+        What hides pixels.
+    counts : Tensor of bool, of shape (n_items, n_channels, height, width)
+        Where these pixels are.
+
+    Returns
+    -------
+    list of int
+        Their numbers.
+    """
+    return [
+        i
+        for i in range(len(masker))
+        if bool(counts[masker.index(counts.shape, i, counts.device)].any())
+    ]
+
+
+def check_patch(patch_size, sides, masker: Masker) -> int | None:
     """Return the side of the squares that images are shown in.
 
     Parameters
@@ -139,6 +169,8 @@ def check_patch(patch_size, sides) -> int | None:
         As the user gave it.
     sides : tuple of int
         Those of the images.
+    masker : Masker
+        What hides pixels.
 
     Returns
     -------
@@ -148,15 +180,23 @@ def check_patch(patch_size, sides) -> int | None:
     Raises
     ------
     ValueError
-        If it is larger than the images.
+        If it is larger than the images, or too small for the masks.
     """
     if patch_size == "auto":
-        return min(_PATCH, *sides) if max(sides) > _LARGE else None
+        patch_size = min(_PATCH, *sides) if max(sides) > _LARGE else None
     if patch_size is not None and patch_size > min(sides):
         raise ValueError(
             f"patch_size={patch_size} is larger than a side of the images, which are "
             f"{sides[0]} × {sides[1]}: give a smaller one, or None."
         )
+    if patch_size is not None:
+        try:
+            masker.index((1, 1, patch_size, patch_size), 0)
+        except ValueError as error:
+            raise ValueError(
+                f"patch_size={patch_size} is too small for the masks ({error}): give a larger one, "
+                "or None."
+            ) from None
     return patch_size
 
 
@@ -207,3 +247,22 @@ def new_module(module, kwargs: dict[str, Any], n_channels: int, masker: Masker) 
             f"module={module!r} made a {type(made).__name__}, and not a torch.nn.Module."
         )
     return made
+
+
+def check_trainable(module: torch.nn.Module) -> None:
+    """Refuse a network without weights.
+
+    Parameters
+    ----------
+    module : Module
+        The network.
+
+    Raises
+    ------
+    ValueError
+        If there is nothing to train.
+    """
+    if not any(weights.requires_grad for weights in module.parameters()):
+        raise ValueError(
+            f"module={type(module).__name__} has no weights that can be trained: give another one."
+        )

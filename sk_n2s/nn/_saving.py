@@ -11,9 +11,8 @@ import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted
 
-from ._preparing import check_device, new_module
+from ._preparing import check_device
 from ._storage import above, below, config_of, decode, encode, read, write
-from .masking import Masker
 
 __all__ = ["SavedNetwork"]
 
@@ -25,6 +24,8 @@ _LEARNT = (
     "n_axes_",
     "n_features_in_",
     "noise_variance_",
+    "feature_names_in_",
+    "masker_",
     "validation_masks_",
     "loss_curve_",
     "validation_curve_",
@@ -43,7 +44,6 @@ class SavedNetwork:
     random_state: Any
     device: Any
     get_params: Callable
-    _params_of: Callable[[str], dict]
 
     def save(self, path) -> None:
         """Write the trained network to a file: safetensors, with all else as JSON in its header.
@@ -69,14 +69,20 @@ class SavedNetwork:
         if not isinstance(self.random_state, Integral):
             params["random_state"] = None
         config = config_of(module)
-        for name in [n for n in params if n.partition("__")[0] == "module"]:
+        inner = {n: v for n, v in params.items() if n.partition("__")[0] == "module"}
+        for name in inner:
             del params[name]
         if config is not None:
-            params |= {"module": type(module)}
-            params |= {f"module__{name}": value for name, value in config.items()}
+            params["module"] = type(module)
+            given = inner if isinstance(self.module, type) else {}
+            for name, value in config.items():
+                # The channels are those of the data, unless the user said otherwise.
+                if f"module__{name}" in given or name not in ("in_channels", "out_channels"):
+                    params[f"module__{name}"] = value
         return {
             "params": {name: encode(value, name) for name, value in params.items()},
             "network": type(module).__name__,
+            "config": encode(list((config or {}).items()), "module"),
             "learnt": {name: encode(value, name) for name, value in learnt.items()},
         }
 
@@ -106,28 +112,29 @@ class SavedNetwork:
         """
         tensors, facts = read(path)
         params = {name: decode(value) for name, value in facts["params"].items()}
-        if module is not None:
-            params = {n: v for n, v in params.items() if n.partition("__")[0] != "module"}
-            params["module"] = module = deepcopy(module)
-        elif "module" not in params:
+        if module is None and "module" not in params:
             raise ValueError(
                 f"{str(path)!r} holds the weights of {facts['network']}, which is none of this "
                 "package's networks: pass an instance of it as module."
             )
-        loaded = cls(**params)
         if module is None:
-            module = new_module(loaded.module, loaded._params_of("module"), 1, Masker())
+            made = params["module"](**dict(map(tuple, decode(facts["config"]))))
+        elif isinstance(module, torch.nn.Module):
+            params = {n: v for n, v in params.items() if n.partition("__")[0] != "module"}
+            params["module"], made = module, deepcopy(module)
+        else:
+            raise TypeError(f"module={module!r} must be an instance of the network that was saved.")
+        loaded = cls(**params)
         try:
-            module.load_state_dict(above("module", tensors))
+            made.load_state_dict(above("module", tensors))
         except RuntimeError:
             raise ValueError(
                 f"{str(path)!r} holds the weights of {facts['network']}, which are not those of "
-                f"module={type(module).__name__}: pass one that was made with the same parameters."
+                f"module={type(made).__name__}: pass one that was made with the same parameters."
             ) from None
         for name, value in facts["learnt"].items():
             setattr(loaded, name, decode(value))
-        loaded.module_ = module.to(
-            check_device(loaded.device), memory_format=torch.channels_last
-        ).eval()
+        device = check_device(loaded.device)
+        loaded.module_ = made.to(device, memory_format=torch.channels_last).eval()
         loaded._rng = np.random.default_rng(0)
         return loaded

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from ..blending import Blend
 from ..fills import Fill
 from ..levels import check_noise_variance
 from ..noise import variance_at
+from ..partitions import Partition
 from ..risk import penalty_of, probed_penalty
 from ..views import View, ViewPlan
 from ._layout import Layout
@@ -32,11 +34,52 @@ class _LeaveMissing(Fill):
 _LEAVE_MISSING = _LeaveMissing()
 
 
+@dataclass(frozen=True)
+class _OfBatch(Partition):
+    """A partition of images, as one of the array that they came in.
+
+    Parameters
+    ----------
+    partition : Partition
+        Of batches of shape (n_items, n_channels, height, width).
+    layout : Layout
+        How the array becomes such a batch.
+    """
+
+    partition: Partition
+    layout: Layout
+
+    def get_n_splits(self, X, axes=None):
+        return self.partition.get_n_splits(self._batch(X), (2, 3))
+
+    def split(self, X, axes=None):
+        batch = self._batch(X)
+        for hidden, _ in self.partition.split(batch, (2, 3)):
+            index = self._index(hidden, batch.shape)
+            yield index, index
+
+    def _index(self, hidden, shape):
+        """Return an index of the batch as one of the array."""
+        if not isinstance(hidden, tuple):
+            return self.layout.from_batch(np.broadcast_to(hidden, shape))
+        n_axes = 2 + sum(axis is not None for axis in self.layout)
+        inside = iter(hidden[2:])
+        return tuple(slice(None) if a in self.layout else next(inside) for a in range(n_axes))
+
+    def period(self, ndim, axes=None):
+        inside = iter(self.partition.period(4, (2, 3))[2:])
+        return tuple(1 if axis in self.layout else next(inside) for axis in range(ndim))
+
+    def _batch(self, X):
+        return self.layout.to_batch(np.broadcast_to(np.float32(0), X.shape))
+
+
 class SearchedNetwork:
     """The part of a `NetworkDenoiser` that searches use."""
 
     channel_axis: int | None
     inference: str
+    validation_masks: int
 
     # What the estimator has.
     _masker: Callable[[], Masker]
@@ -68,8 +111,15 @@ class SearchedNetwork:
         layout = Layout.of(array.shape, self.channel_axis)
         masker = self._masker()
         masker.index(layout.to_batch(array).shape, 0)
+        least = max(3, 2 + self.validation_masks)
+        if len(masker) < least:
+            raise ValueError(
+                f"masker={masker!r} has {len(masker)} masks, and a search withholds one of them "
+                f"from each training: give it at least {least}, for instance by a larger width."
+            )
         axes = tuple(axis for axis in range(array.ndim) if axis not in layout)
-        return ViewPlan(masker.get_partition(), _LEAVE_MISSING, axes, exact=False)
+        partition = _OfBatch(masker.get_partition(), layout)
+        return ViewPlan(partition, _LEAVE_MISSING, axes, exact=False)
 
     def predict_view(self, view: View) -> np.ndarray:
         """Train a copy on all that is visible, and return its answer where pixels are hidden.
@@ -84,8 +134,13 @@ class SearchedNetwork:
         ndarray of the shape of ``view.target``
             The prediction.
         """
-        trained = clone(self).set_params(checkpoint=None, warm_start=False).fit(view.input)
-        return trained._ask(view.input, False)[view.where]
+        trained = clone(self).set_params(checkpoint=None, warm_start=False)
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)  # the last bits of a result depend on how many there are
+        try:
+            return trained.fit(view.input)._ask(view.input, False)[view.where]
+        finally:
+            torch.set_num_threads(threads)
 
     def output_and_penalty(self, X: np.ndarray, noise_variance) -> tuple[np.ndarray, np.ndarray]:
         """Return what `transform` returns, and what its score has to be corrected by.

@@ -61,10 +61,17 @@ def write(path, tensors: dict[str, Tensor], facts: dict) -> None:
         The tensors.
     facts : dict
         What JSON can hold.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such folder.
     """
     path = Path(path)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"There is no folder {str(path.parent)!r} to write a file into.")
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    header = {_KEY: json.dumps({"version": _VERSION, **facts})}
+    header = {_KEY: json.dumps({"version": _VERSION, **facts}, default=_plain)}
     try:
         kept = {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}
         save_file(kept, part, metadata=header)
@@ -95,6 +102,8 @@ def read(path) -> tuple[dict[str, Tensor], dict]:
     ValueError
         If it is another kind of file.
     """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"There is no file {str(path)!r}.")
     try:
         with safe_open(path, framework="pt") as file:
             facts = json.loads((file.metadata() or {})[_KEY])
@@ -104,12 +113,19 @@ def read(path) -> tuple[dict[str, Tensor], dict]:
             f"{str(path)!r} was not written by NetworkDenoiser.save, or is damaged: give the path "
             "of a file that was."
         ) from None
-    if facts["version"] != _VERSION:
+    if facts.get("version") != _VERSION:
         raise ValueError(
-            f"{str(path)!r} has the format {facts['version']}, and this release reads {_VERSION}: "
-            "load it with the release that wrote it."
+            f"{str(path)!r} has the format {facts.get('version')}, and this release reads "
+            f"{_VERSION}: load it with the release that wrote it."
         )
     return tensors, facts
+
+
+def _plain(value):
+    """Return a number of NumPy's, of which a user's callback may leave some, as JSON knows it."""
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{value!r} in the history of the training cannot be stored as JSON.")
 
 
 def below(name: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -143,8 +159,12 @@ def encode(value: Any, name: str) -> Any:
     TypeError
         If it is anything else.
     """
-    if isinstance(value, np.generic | np.ndarray):
-        value = value.tolist()
+    if isinstance(value, np.ndarray):
+        return {"array": encode(value.tolist(), name), "dtype": str(value.dtype)}
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not np.isfinite(value):
+        return {"float": str(value)}  # of which JSON knows nothing
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, NoiseCurve):
@@ -156,7 +176,7 @@ def encode(value: Any, name: str) -> Any:
         place = next((p for p, m in _PLACES.items() if getattr(m, value.__name__, 0) is value), 0)
         if place:
             return {"class": f"{place}.{value.__name__}"}
-    elif isinstance(value, Masker):
+    elif type(value) is Masker:
         kept = {key: encode(v, key) for key, v in value.get_params(deep=False).items()}
         return {"masker": kept}
     elif is_dataclass(value) and isinstance(encode(type(value), name), dict):
@@ -187,12 +207,19 @@ def decode(value: Any) -> Any:
         return value
     if "tuple" in value:
         return tuple(map(decode, value["tuple"]))
+    if "float" in value:
+        return float(value["float"])
+    if "array" in value:
+        return np.array(decode(value["array"]), dtype=value["dtype"])
     if "noise_curve" in value:
         return NoiseCurve(*value["noise_curve"])
     if "masker" in value:
         return Masker(**{key: decode(v) for key, v in value["masker"].items()})
     place, _, name = value["class"].rpartition(".")
     found = getattr(_PLACES[place], name)
+    kinds = (Fill, Partition, networks.Network, torch.optim.Optimizer)
+    if not (isinstance(found, type) and issubclass(found, kinds)):
+        raise ValueError(f"The file names {value['class']!r}, which is nothing that it may name.")
     if "of" not in value:
         return found
     return found(**{key: decode(v) for key, v in value["of"].items()})

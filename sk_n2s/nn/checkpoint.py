@@ -8,7 +8,7 @@ import torch
 from skorch.callbacks import Callback
 from skorch.history import History
 
-from ._storage import above, below, flatten, read, restore, write
+from ._storage import above, below, decode, encode, flatten, read, restore, write
 from .training import BestState, MaskedNet, TrainingBatches
 
 __all__ = ["Checkpoint"]
@@ -54,7 +54,7 @@ class Checkpoint(Callback):
         facts = {
             "identity": self.identity,
             "optimizer": optimizer,
-            "best": [self.best.loss_, self.best.epoch_],
+            "best": encode([self.best.loss_, self.best.epoch_], "best"),
             "step": self.batches.step,
             "rng": self.batches.rng.bit_generator.state,
             "history": [{k: v for k, v in row.items() if k != "batches"} for row in net.history],
@@ -79,6 +79,10 @@ class Checkpoint(Callback):
         ValueError
             If the file comes from another training.
         """
+        if not Path(self.path).parent.is_dir():
+            raise FileNotFoundError(
+                f"checkpoint={str(self.path)!r} is in a folder that is not there."
+            )
         if not Path(self.path).exists():
             return 0
         tensors, facts = read(self.path)
@@ -93,7 +97,7 @@ class Checkpoint(Callback):
             averaged.load_state_dict(above("averaged", tensors))
         net.optimizer_.load_state_dict(restore(tensors, facts["optimizer"]))
         torch.set_rng_state(tensors["generator"])
-        self.best.loss_, self.best.epoch_ = facts["best"]
+        self.best.loss_, self.best.epoch_ = decode(facts["best"])
         self.best.state_ = above("module", tensors)
         self.batches.step = facts["step"]
         self.batches.rng.bit_generator.state = facts["rng"]

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from copy import deepcopy
 from numbers import Integral, Real
 from pathlib import Path
+from threading import RLock
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from sklearn.base import TransformerMixin, clone
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
-from skorch.callbacks import Callback, EarlyStopping
+from skorch.callbacks import Callback, EarlyStopping, LRScheduler
 
 from .._arrays import has_nan
 from ..blending import blend
@@ -29,6 +30,8 @@ from ._preparing import (
     as_tensor,
     check_device,
     check_patch,
+    check_trainable,
+    measured_masks,
     new_module,
     withheld_masks,
 )
@@ -48,6 +51,8 @@ from .training import (
 )
 
 __all__ = ["NetworkDenoiser"]
+
+_lock = RLock()
 
 #: The masker, if none is given.
 _WIDTH = 4
@@ -170,6 +175,8 @@ class NetworkDenoiser(  # type: ignore[call-arg]
         The epoch whose state was kept, counted from 1.
     n_iter_ : int
         The number of epochs.
+    masker_ : Masker
+        What hides pixels from the trained network.
     validation_masks_ : tuple of int
         The masks that were withheld.
     offset_, scale_ : float
@@ -295,8 +302,9 @@ class NetworkDenoiser(  # type: ignore[call-arg]
         self.verbose = verbose
 
     def set_params(self, **params):  # noqa: D102
-        if self.masker is None and any(name.startswith("masker__") for name in params):
-            params.setdefault("masker", self._masker())
+        inner = any(name.startswith("masker__") for name in params)
+        if inner and params.get("masker", self.masker) is None:
+            params["masker"] = Masker(_WIDTH, "interpolate")
         return super().set_params(**params)
 
     # Training --------------------------------------------------------------------------
@@ -326,7 +334,7 @@ class NetworkDenoiser(  # type: ignore[call-arg]
         return self._fit(X, self.max_epochs, go_on=self.warm_start and hasattr(self, "module_"))
 
     def partial_fit(self, X, y=None):
-        """Train for one more epoch, with a constant learning rate; the last state is kept.
+        """Train for one more epoch, with a constant learning rate; its state is kept.
 
         Parameters
         ----------
@@ -350,13 +358,18 @@ class NetworkDenoiser(  # type: ignore[call-arg]
 
     def _fit(self, X, epochs, go_on, partly=False):
         self._validate_params()
-        self._check_names()
+        self._check_params()
         array = as_array(X)
         _check_lines(array)
         layout = Layout.of(array.shape, self.channel_axis)
         batch = layout.to_batch(array)
         if go_on:
             self._check_channels(batch.shape[1])
+            if self._masker().include_mask_as_input != self.masker_.include_mask_as_input:
+                raise ValueError(
+                    "include_mask_as_input of the masker has changed, and with it the input of the "
+                    "network: fit it anew, with warm_start=False."
+                )
         learnt: dict[str, Any] = {"n_channels_": batch.shape[1], "n_axes_": array.ndim}
         if self.inference == "blend":
             variance = check_noise_variance(self.noise_variance, array, *layout)
@@ -364,37 +377,40 @@ class NetworkDenoiser(  # type: ignore[call-arg]
         masker, device = self._masker(), check_device(self.device)
         offset, scale = (self.offset_, self.scale_) if go_on else self._standard(array)
         images = as_tensor(batch, offset, scale, device)
-        masks = withheld_masks(masker, images.shape, self.validation_masks)
+        masks = withheld_masks(masker, images, self.validation_masks)
         learnt |= {"offset_": offset, "scale_": scale, "validation_masks_": masks}
+        learnt["masker_"] = clone(masker)
         if go_on:
             rng = deepcopy(self._rng)
         else:
             rng = np.random.default_rng(check_random_state(self.random_state).randint(2**31))
-        best = BestState()
+        best = BestState().initialize()
         with _seeded(rng, device):
-            batches, validation = self._batches(images, masker, () if partly else masks, rng)
+            batches, validation = self._batches(images, masker, masks, rng)
             callbacks: list[Callback] = [best]
             if self.lr_schedule == "cosine" and not partly:
                 callbacks.append(CosineRate(epochs * len(batches)))
+            if self.early_stopping is not None:
+                stopping = {"patience": self.early_stopping, "threshold": 0, "sink": _say_nothing}
+                callbacks.append(EarlyStopping(**stopping))
+            net = self._net(batch.shape[1], masker, device, go_on)
+            net.has_gaps = has_nan(array)
             checkpoint = None
             if self.checkpoint is not None and not go_on and not partly:
 
                 def describe(net):
                     return self._facts(net.module_, learnt | self._course(net, best, scale))
 
+                describe(net)  # what cannot be stored says so now
                 identity = digest([array, self._identity()])
                 checkpoint = Checkpoint(self.checkpoint, describe, identity, batches, best)
-                callbacks.append(checkpoint)
-            if self.early_stopping is not None and validation is not None:
-                stopping = {"patience": self.early_stopping, "threshold": 0, "sink": _say_nothing}
-                callbacks.append(EarlyStopping(**stopping))
-            net = self._net(batch.shape[1], masker, device, go_on)
-            net.has_gaps = has_nan(array)
-            net.callbacks = [*callbacks, *(self.callbacks or ())]
+            last = [] if checkpoint is None else [checkpoint]
+            net.callbacks = [*callbacks, *(self.callbacks or ()), *last]
             net.initialize_callbacks()
             done = checkpoint.resume(net) if checkpoint is not None else 0
             train(net, batches, validation, epochs, done)
-        net.callbacks_ = [(name, cb) for name, cb in net.callbacks_ if cb not in callbacks]
+        best.restore(net)
+        net.callbacks_ = [(n, cb) for n, cb in net.callbacks_ if cb not in [*callbacks, *last]]
         net.callbacks = None
         # Nothing was kept up to here, so that a fit that fails leaves nothing behind.
         for name in ("n_features_in_", "feature_names_in_", "noise_variance_"):
@@ -408,10 +424,29 @@ class NetworkDenoiser(  # type: ignore[call-arg]
         self._rng = rng
         return self
 
+    def _check_params(self) -> None:
+        """Refuse parameters that do not go together."""
+        self._check_names()
+        if "optimizer__lr" in self.params:
+            raise ValueError("optimizer__lr is the learning rate: set lr instead.")
+        if self.early_stopping is not None and not self.validation_masks:
+            raise ValueError(
+                f"early_stopping={self.early_stopping} needs a validation loss, and "
+                "validation_masks=0 leaves none: give at least 1."
+            )
+        for callback in self.callbacks or ():
+            if not isinstance(callback[1] if isinstance(callback, tuple) else callback, Callback):
+                raise TypeError(f"callbacks holds {callback!r}, which is no callback of skorch's.")
+            if isinstance(callback, LRScheduler) and self.lr_schedule == "cosine":
+                raise ValueError(
+                    'lr_schedule="cosine" sets the learning rate that the LRScheduler in callbacks '
+                    'would: give lr_schedule="constant".'
+                )
+
     @staticmethod
     def _course(net, best, scale) -> dict:
         """Return the fitted attributes that tell of the course of the training."""
-        unit = scale**2
+        unit = _squared(scale)
         return {
             "loss_curve_": [float(row["train_loss"]) * unit for row in net.history],
             "validation_curve_": [
@@ -433,9 +468,12 @@ class NetworkDenoiser(  # type: ignore[call-arg]
         """Return what is subtracted from the data, and what they are divided by."""
         if not self.standardize:
             return 0.0, 1.0
-        offset = float(np.nanmean(array, dtype=np.float64))
-        scale = float(np.nanstd(array, dtype=np.float64))
-        return offset, scale if np.isfinite(scale) and scale > 0 else 1.0
+        size = float(np.nanmax(np.abs(array)))  # whose square need not be a number
+        if size == 0:
+            return 0.0, 1.0
+        offset = float(np.nanmean(array / size, dtype=np.float64))
+        scale = float(np.nanstd(array / size, dtype=np.float64))
+        return offset * size, scale * size if scale > 0 else 1.0
 
     def _batches(self, images, masker, masks, rng):
         """Return what is trained on, and what is validated on."""
@@ -444,12 +482,13 @@ class NetworkDenoiser(  # type: ignore[call-arg]
         if masks:
             validation = ValidationWindows(images, masker, masks, self.batch_size)
             validation.withhold(known)
+        patch_size = check_patch(self.patch_size, tuple(images.shape[2:]), masker)
         batches = TrainingBatches(
             images,
             known,
-            n_masks=len(masker),
+            masks=range(len(masker)) if patch_size else measured_masks(masker, known),
             batch_size=self.batch_size,
-            patch_size=check_patch(self.patch_size, tuple(images.shape[2:])),
+            patch_size=patch_size,
             steps=self.steps_per_epoch,
             rng=rng,
         )
@@ -470,13 +509,14 @@ class NetworkDenoiser(  # type: ignore[call-arg]
         ):
             net = deepcopy(trained)
             for group in net.optimizer_.param_groups:
-                group["lr"] = self.lr
-            net.masker, net.lr = masker, self.lr
+                group["lr"] = group.pop("initial_lr", group["lr"]) * self.lr / trained.lr
+            net.masker, net.lr, net.verbose = masker, self.lr, int(self.verbose)
             return net
         if go_on:
             module = deepcopy(self.module_)
         else:
             module = new_module(self.module, self._params_of("module"), n_channels, masker)
+        check_trainable(module)
         return MaskedNet(
             module, masker=masker, lr=self.lr, verbose=int(self.verbose), **settings
         ).initialize()
@@ -484,7 +524,17 @@ class NetworkDenoiser(  # type: ignore[call-arg]
     def _identity(self) -> list:
         """Return the parameters that decide about the training."""
         params = self.get_params(deep=False)
-        return sorted((n, v) for n, v in params.items() if n not in _NOT_OF_THE_TRAINING)
+        for name in _NOT_OF_THE_TRAINING:
+            del params[name]
+        if isinstance(self.module, torch.nn.Module):
+            state = self.module.state_dict().items()
+            params["weights"] = [(name, weights.cpu().numpy()) for name, weights in state]
+            params["module"] = type(self.module)
+        for name in ("module", "optimizer"):
+            kind = params[name]
+            params[name] = f"{kind.__module__}.{getattr(kind, '__qualname__', kind)}"
+        params["masker"] = repr(params["masker"])
+        return sorted(params.items(), key=lambda item: item[0])
 
     def _check_channels(self, n_channels) -> None:
         if n_channels != self.n_channels_:
@@ -516,7 +566,11 @@ class NetworkDenoiser(  # type: ignore[call-arg]
         array = self._checked(X)
         variance = None
         if self.inference == "blend":
-            check_is_fitted(self, "noise_variance_")
+            if not hasattr(self, "noise_variance_"):
+                raise ValueError(
+                    'inference="blend" needs the variance of the noise, which fit reads from the '
+                    "data: fit again, or set noise_variance_."
+                )
             variance = check_noise_variance(self.noise_variance_, array)
         return self._output(array, variance)
 
@@ -564,7 +618,7 @@ class NetworkDenoiser(  # type: ignore[call-arg]
         batch = layout.to_batch(array)
         answer = np.empty(batch.shape, array.dtype)
         device = next(self.module_.parameters(), torch.zeros(0)).device
-        masker = clone(self._masker()).set_params(infer_single_pass=not invariant)
+        masker = clone(self.masker_).set_params(infer_single_pass=not invariant)
         size = max(1, _PIXELS // (batch.shape[2] * batch.shape[3]))
         turns = range(8 if self.self_ensemble else 1)
 
@@ -613,7 +667,7 @@ class NetworkDenoiser(  # type: ignore[call-arg]
         array = self._checked(X)
         if y is not None:
             return true_score(y, array, self.transform)
-        masker = self._masker()
+        masker = self.masker_
         device = next(self.module_.parameters(), torch.zeros(0)).device
         layout = Layout.of(array.shape, self.channel_axis)
         images = as_tensor(layout.to_batch(array), self.offset_, self.scale_, device)
@@ -629,7 +683,7 @@ class NetworkDenoiser(  # type: ignore[call-arg]
             count += difference.numel()
         if not count:
             raise ValueError("None of the pixels of X that are scored was measured, only NaN.")
-        return -total / count * self.scale_**2
+        return -total / count * _squared(self.scale_)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -654,9 +708,15 @@ def _check_lines(array) -> None:
 def _seeded(rng: np.random.Generator, device: torch.device) -> Iterator[None]:
     """Make torch's random numbers those of a generator, and give it its own back."""
     devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
+    # They are those of the whole process: trainings in threads wait for each other.
+    with _lock, torch.random.fork_rng(devices=devices):
         torch.manual_seed(int(rng.integers(2**31)))
         yield
+
+
+def _squared(scale: float) -> float:
+    """Return the unit of a loss, which may be beyond what numbers can be."""
+    return float(scale) * float(scale)
 
 
 def _say_nothing(text: str) -> None:

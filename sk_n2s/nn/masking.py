@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from itertools import islice
 from math import prod
+from numbers import Integral
 
 import numpy as np
 import torch
@@ -22,6 +23,9 @@ __all__ = ["Masker"]
 
 #: The axes of a batch (items, channels, rows, columns) along which entries are neighbours.
 _AXES = (2, 3)
+
+#: Pixels of an image up to which what a fill needs is kept from step to step.
+_CACHED = 2**16
 
 #: What the mode says beside the names of the package's fills: all eight neighbours, by distance.
 _INTERPOLATE = MeanFill("square")
@@ -43,7 +47,7 @@ class Masker(BaseEstimator):
         What hidden pixels are replaced with. "interpolate" is the mean of the eight
         neighbours with weights [[.5, 1, .5], [1, 0, 1], [.5, 1, .5]], over those that exist;
         the others are the package's fills (`sk_n2s.fills`). "zero", "interpolate" and
-        "mean" are computed on the tensor's device, others in memory.
+        "mean" are computed on the tensor's device, others in memory, and without gradients.
     infer_single_pass : bool, default=False
         Whether `infer_full_image` shows the network the whole image once, which is not
         J-invariant, or hides one mask after the other.
@@ -156,7 +160,8 @@ class Masker(BaseEstimator):
         if has_gaps is None:
             has_gaps = bool(torch.isnan(X).any())
         values = None
-        if isinstance(index, tuple) and not has_gaps:
+        has_stand_in = type(self.get_partition()).stand_in is not Partition.stand_in
+        if isinstance(index, tuple) and not has_gaps and not has_stand_in:
             values = _strided_values(fill, X, index)
         if values is None:
             shown = self._elsewhere(X, lambda plan, array: plan.conceal(array, _as_numpy(index)))
@@ -208,9 +213,11 @@ class Masker(BaseEstimator):
         ValueError
             If the network changes the sides of the images.
         """
+        _check_batch(X)
         has_gaps = bool(torch.isnan(X).any())
         if self.infer_single_pass:
-            return checked_answer(model, self.complete(X, has_gaps=has_gaps))
+            shown = self.complete(X, has_gaps=has_gaps)
+            return checked_answer(model, shown.clone() if shown is X else shown)
         answer = None
         for i in range(len(self)):
             shown, index = self.hide(X, i, has_gaps=has_gaps)
@@ -274,6 +281,12 @@ class Masker(BaseEstimator):
             return GridPartition(self._strides())
         if not isinstance(self.partition, Partition):
             raise TypeError(f"partition={self.partition!r} must be a Partition or None.")
+        seed = getattr(self.partition, "random_state", 0)
+        if not isinstance(seed, Integral):
+            raise ValueError(
+                f"partition={self.partition!r} would draw other masks at each call: give it an int "
+                "as random_state."
+            )
         if 0 in self.partition.period(4, _AXES)[:2]:
             raise ValueError(
                 f"partition={self.partition!r} divides the items of a batch, which are shown one "
@@ -308,7 +321,8 @@ class Masker(BaseEstimator):
     def _elsewhere(self, X: Tensor, how: Callable[[ViewPlan, np.ndarray], np.ndarray]) -> Tensor:
         """Do with arrays what is not worth writing again for tensors."""
         plan = ViewPlan(self.get_partition(), self._fill(), _AXES, exact=False)
-        return torch.from_numpy(how(plan, X.detach().cpu().numpy())).to(X.device)
+        array = X.detach().cpu().to(torch.promote_types(X.dtype, torch.float32)).numpy()
+        return torch.from_numpy(how(plan, array)).to(X.device, X.dtype)
 
     def _with_mask(self, shown: Tensor, index) -> Tensor:
         if not self.include_mask_as_input:
@@ -342,10 +356,15 @@ def checked_answer(model: Callable[[Tensor], Tensor], shown: Tensor) -> Tensor:
         If the answer has other sides.
     """
     answer = model(shown)
-    shape = tuple(getattr(answer, "shape", ()))
+    if not isinstance(answer, Tensor):
+        raise ValueError(
+            f"The network {type(model).__name__} returned a {type(answer).__name__}: it must "
+            "return one tensor, an image for each image."
+        )
+    shape = tuple(answer.shape)
     if len(shape) != 4 or (shape[0], *shape[2:]) != (shown.shape[0], *shown.shape[2:]):
         raise ValueError(
-            f"The network {type(model).__name__} returned shape {shape or type(answer).__name__} "
+            f"The network {type(model).__name__} returned shape {shape} "
             f"for an input of shape {tuple(shown.shape)}: a network must keep the sides of an "
             "image (pad its convolutions)."
         )
@@ -383,7 +402,8 @@ def _strided_values(fill: Fill, X: Tensor, index: tuple[slice, ...]) -> Tensor |
     steps = [part.indices(n) for part, n in zip(index[2:], X.shape[2:])]
     pad = (margin[1], margin[1], margin[0], margin[0])
     mode = "reflect" if fill.border == "mirror" else "constant"
-    visible, weigh, weights = _weighing(
+    weighing = _weighing if prod(X.shape[2:]) <= _CACHED else _weighing.__wrapped__
+    visible, weigh, weights = weighing(
         tuple(X.shape[2:]),
         tuple(step[0] for step in steps),
         tuple(step[2] for step in steps),
@@ -400,6 +420,8 @@ def _strided_values(fill: Fill, X: Tensor, index: tuple[slice, ...]) -> Tensor |
 
 
 @lru_cache(maxsize=64)
+@torch.inference_mode(False)
+@torch.no_grad()
 def _weighing(sides, offsets, strides, kernel, pad, mode, dtype, device):
     """Return what a mean over visible neighbours needs, which is the same in every step.
 
@@ -415,7 +437,8 @@ def _weighing(sides, offsets, strides, kernel, pad, mode, dtype, device):
     def weigh(values):
         # Only where a value is wanted: the stride of the convolution is that of the mask.
         around = F.pad(values, pad, mode=mode)[..., offsets[0] :, offsets[1] :]
-        return F.conv2d(around, weighed, stride=strides)
+        with torch.autocast(device.type, enabled=False):
+            return F.conv2d(around, weighed, stride=strides)
 
     weights = weigh(visible)
     return visible, weigh, weights if bool((weights > 0).all()) else None

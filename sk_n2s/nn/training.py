@@ -93,7 +93,7 @@ class ValidationWindows:
         ]
 
     def __len__(self) -> int:
-        """Return the number of batches."""
+        """Return the number of batches, those without a measurement included."""
         return len(self.masks) * -(-len(self.places) // self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
@@ -103,7 +103,8 @@ class ValidationWindows:
             images = torch.stack([self._window(self.images, place) for place in part])
             known = ~torch.isnan(images)
             for mask in self.masks:
-                yield Batch(images, known, mask)
+                if known[self.masker.index(known.shape, mask, known.device)].any():
+                    yield Batch(images, known, mask)
 
     def withhold(self, counts: Tensor) -> None:
         """Mark what is withheld as nothing that may be asked for in the training."""
@@ -129,8 +130,8 @@ class TrainingBatches:
         The noisy images.
     counts : Tensor of bool, same shape
         Which pixels may be asked for.
-    n_masks : int
-        The number of masks.
+    masks : sequence of int
+        The numbers of the masks that are hidden.
     batch_size : int
         How many images or squares are looked at together.
     patch_size : int or None
@@ -141,10 +142,10 @@ class TrainingBatches:
         Decides on the order and the squares.
     """
 
-    def __init__(self, images, counts, *, n_masks, batch_size, patch_size, steps, rng):
+    def __init__(self, images, counts, *, masks, batch_size, patch_size, steps, rng):
         self.images = images
         self.counts = counts
-        self.n_masks = n_masks
+        self.masks = masks
         self.batch_size = batch_size
         self.patch_size = patch_size
         self.rng = rng
@@ -152,7 +153,7 @@ class TrainingBatches:
         n_items, _, *sides = images.shape
         if steps is None:
             area = sides[0] * sides[1] if patch_size is None else patch_size**2
-            steps = max(n_masks, -(-n_items * sides[0] * sides[1] // (area * batch_size)))
+            steps = max(len(masks), -(-n_items * sides[0] * sides[1] // (area * batch_size)))
         self.steps = steps
 
     def __len__(self) -> int:
@@ -165,7 +166,7 @@ class TrainingBatches:
         for _ in range(self.steps):
             images, counts = next(order)
             turn = int(self.rng.integers(8)) if self.patch_size else 0
-            yield Batch(images, counts, self.step % self.n_masks, turn)
+            yield Batch(images, counts, self.masks[self.step % len(self.masks)], turn)
             self.step += 1
 
     def _whole(self):
@@ -305,7 +306,7 @@ class BestState(Callback):
         if not np.isfinite(loss):
             raise ValueError(
                 f"The loss of epoch {row['epoch']} is {loss}: the training diverged. Set a smaller "
-                f"lr than {net.lr:g}."
+                f"lr than {net.lr:g}, and standardize=True."
             )
         if "valid_loss" not in row or loss < self.loss_:
             self.loss_, self.epoch_ = loss, row["epoch"]
@@ -317,6 +318,12 @@ class BestState(Callback):
         module = deepcopy(net.module_)
         module.load_state_dict(self.state_)
         return module
+
+    def restore(self, net: MaskedNet) -> None:
+        """Give the network these weights, so that it goes on from them."""
+        assert self.state_ is not None
+        for module in (net.module_, *(averaged.module for averaged in net.averaging or ())):
+            module.load_state_dict(self.state_)
 
 
 def train(net: MaskedNet, batches: TrainingBatches, validation, epochs: int, done: int = 0) -> None:
@@ -343,9 +350,9 @@ def train(net: MaskedNet, batches: TrainingBatches, validation, epochs: int, don
     """
     net.notify("on_train_begin", X=None, y=None)
     stopping = [cb for _, cb in net.callbacks_ if isinstance(cb, EarlyStopping)]
-    losses = [row["valid_loss"] for row in net.history[:done]] if stopping else []
+    losses = [row.get("valid_loss", np.inf) for row in net.history[:done]]
     for callback in stopping:
-        if losses:
+        if losses and callback.monitor == "valid_loss":
             callback.dynamic_threshold_ = min(losses)
             callback.misses_ = len(losses) - 1 - losses.index(min(losses))
 
@@ -386,7 +393,8 @@ class CosineRate(Callback):
             done = min(1.0, self.batches_.step / self.steps)
             rate = min(1.0, (done + 1 / self.steps) / _RISE) * (1 + np.cos(np.pi * done)) / 2
             for group in net.optimizer_.param_groups:
-                group["lr"] = net.lr * max(float(rate), _LOWEST)
+                full = group.setdefault("initial_lr", group["lr"])
+                group["lr"] = full * max(float(rate), _LOWEST)
 
     def on_train_end(self, net, **kwargs):
         """Let go of the data."""
@@ -416,6 +424,8 @@ def ask(module: Callable[[Tensor], Tensor], shown: Tensor, turns=(0,), mixed=Fal
     total = None
     for turn in turns:
         turned = _turned(shown, turn).contiguous(memory_format=torch.channels_last)
+        if turned is shown and len(turns) > 1:
+            turned = shown.clone()  # a network may write into its input
         with torch.autocast(shown.device.type, torch.bfloat16, enabled=mixed):
             answer = _turned_back(checked_answer(module, turned).float(), turn)
         total = answer if total is None else total + answer
