@@ -170,36 +170,33 @@ class Curve(Callback):
 
     def on_epoch_end(self, net, **kwargs):
         passed = time.process_time() - self.begin
-        if not self.seconds or passed < self.seconds[0]:
-            return
-        self.seconds.pop(0)
-        module, training = net.answering_module.eval(), net.module_.training
-        self.denoiser.module_ = module
+        if self.seconds and passed >= self.seconds[0]:
+            self.seconds.pop(0)
+            training = net.module_.training
+            self.denoiser.module_ = net.answering_module.eval()
+            loss = net.history[-1, "valid_loss"] * self.denoiser.scale_**2
+            self.look(len(net.history), passed, loss)
+            net.module_.train(training)
+            self.begin += time.process_time() - self.begin - passed
+
+    def look(self, epoch, seconds, loss):
         found = outputs(self.denoiser, self.noisy)
-        net.module_.train(training)
-        loss = net.history[-1, "valid_loss"] * self.denoiser.scale_**2
-        quality = [psnr(found[kind], self.clean) for kind in KINDS]
-        self.rows.append([len(net.history), passed, loss, *map(float, quality)])
-        self.begin += time.process_time() - self.begin - passed
-        if not self.seconds:
-            raise KeyboardInterrupt
+        self.rows.append([epoch, seconds, loss, *(psnr(found[k], self.clean) for k in KINDS)])
 
 
 def single_shot(name, noisy, clean, seconds, module, mixed=False):
     """Train on one image for some CPU seconds; return the rows of the table, and the denoiser."""
     options = {"inference": "blend", "random_state": 0, "mixed_precision": mixed}
-    # One epoch tells how many there will be, which the course of the learning rate depends on,
-    # and gives the curve what outputs are made with.
+    # Two epochs tell how many there can be, which the course of the learning rate depends on,
+    # and give the curve what outputs are made with.
     start = time.process_time()
     probe = NetworkDenoiser(module, max_epochs=2, **options).fit(noisy)
     epochs = max(2, int(seconds[-1] / ((time.process_time() - start) / 2)))
-    curve = Curve(probe, noisy, clean, [*seconds[:-1], 0.98 * seconds[-1]])
-    denoiser = NetworkDenoiser(module, max_epochs=2 * epochs, **options)
-    denoiser.set_params(max_epochs=epochs, callbacks=[curve])
-    try:
-        denoiser.fit(noisy)
-    except KeyboardInterrupt:
-        denoiser = probe  # which has the last weights
+    curve = Curve(probe, noisy, clean, seconds[:-1])
+    denoiser = NetworkDenoiser(module, max_epochs=epochs, callbacks=[curve], **options).fit(noisy)
+    passed = time.process_time() - curve.begin
+    curve.denoiser = denoiser
+    curve.look(epochs, passed, min(denoiser.validation_curve_))
     return [[name, *row] for row in curve.rows], denoiser
 
 
