@@ -674,6 +674,11 @@ class Pair(SingleConvolution):
         return X, X
 
 
+class Detached(SingleConvolution):
+    def forward(self, X):
+        return super().forward(X).detach()
+
+
 class Shrinks(torch.nn.Module):
     def __init__(self):
         super().__init__()
@@ -710,6 +715,9 @@ class Shrinks(torch.nn.Module):
         ({"patch_size": 2}, "patch_size=2 is too small for the masks"),
         ({"module": torch.nn.Identity}, "Identity has no weights that can be trained"),
         ({"module": Pair}, "Pair returned a tuple"),
+        ({"module": Detached}, "Detached returned an answer without gradients"),
+        ({"module": BabyUnet, "module__in_channels": 2}, r"BabyUnet failed on .* \(8, 1, 24, 20\)"),
+        ({"module": SingleConvolution().double()}, "SingleConvolution failed on an input"),
         ({"masker": Masker(partition=RandomPartition(4))}, "would draw other masks at each call"),
         ({"channel_axis": 3}, "channel_axis=3 is not an axis"),
     ],
@@ -736,6 +744,17 @@ def test_bad_parameters(parameters, match, stack):
 def test_bad_data(X, match):
     with pytest.raises((TypeError, ValueError), match=match):
         tiny().fit(X)
+
+
+def test_an_image_that_is_halved_to_nothing():
+    with pytest.raises(ValueError, match=r"BabyUnet failed on an input of shape \(1, 1, 4, 4\)"):
+        tiny(BabyUnet).fit(np.random.default_rng(0).normal(size=(4, 4)))
+
+
+def test_what_a_network_did_wrong_is_said_once(stack):
+    denoiser = tiny(BabyUnet, module__width=4).fit(stack)
+    with pytest.raises(ValueError, match="^The network BabyUnet failed .*: BabyUnet needs images"):
+        denoiser.set_params(inference="single_pass").transform(stack[:, :2, :2])
 
 
 def test_data_that_do_not_fit_those_of_the_training(stack):

@@ -335,6 +335,10 @@ class Masker(BaseEstimator):
         return torch.cat((shown, mask), dim=1)
 
 
+class NetworkError(ValueError):
+    """What a network did wrong, said once."""
+
+
 def checked_answer(model: Callable[[Tensor], Tensor], shown: Tensor) -> Tensor:
     """Return what a network answers, if it is an image of the same sides.
 
@@ -353,17 +357,25 @@ def checked_answer(model: Callable[[Tensor], Tensor], shown: Tensor) -> Tensor:
     Raises
     ------
     ValueError
-        If the answer has other sides.
+        If it fails, or if the answer has other sides.
     """
-    answer = model(shown)
+    try:
+        answer = model(shown)
+    except (torch.OutOfMemoryError, NetworkError):
+        raise
+    except (RuntimeError, ValueError, TypeError) as error:
+        raise NetworkError(
+            f"The network {type(model).__name__} failed on an input of shape {tuple(shown.shape)}: "
+            f"{error}"
+        ) from error
     if not isinstance(answer, Tensor):
-        raise ValueError(
+        raise NetworkError(
             f"The network {type(model).__name__} returned a {type(answer).__name__}: it must "
             "return one tensor, an image for each image."
         )
     shape = tuple(answer.shape)
     if len(shape) != 4 or (shape[0], *shape[2:]) != (shown.shape[0], *shown.shape[2:]):
-        raise ValueError(
+        raise NetworkError(
             f"The network {type(model).__name__} returned shape {shape} "
             f"for an input of shape {tuple(shown.shape)}: a network must keep the sides of an "
             "image (pad its convolutions)."

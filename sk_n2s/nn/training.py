@@ -246,6 +246,11 @@ class MaskedNet(NeuralNet):
         if not self.module_.training:
             self._set_training(True)
         found = self._compare(self.module_, batch)
+        if not found["loss"].requires_grad:
+            raise ValueError(
+                f"module={type(self.module_).__name__} returned an answer without gradients, from "
+                "which nothing can be learnt: it must not detach what it returns."
+            )
         found["loss"].backward()
         return found
 
