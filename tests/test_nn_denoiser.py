@@ -299,9 +299,10 @@ def test_what_is_withheld_has_measurements(stack, noisy):
 
 def test_what_is_scored_stays_withheld_when_training_goes_on(rng):
     noise = rng.normal(size=(16, 16))
-    denoiser = NetworkDenoiser(BabyUnet, lr=0.02, random_state=0)
-    for _ in range(40):
+    denoiser = NetworkDenoiser(BabyUnet, module__width=8, lr=0.03, random_state=0)
+    for _ in range(25):
         denoiser.partial_fit(noise)
+    assert denoiser.loss_curve_[-1] < 0.5 * np.var(noise)  # learnt by heart, but for those
     assert -denoiser.score(noise) > 0.6 * np.var(noise)
 
 
@@ -615,12 +616,12 @@ def test_the_prediction_of_a_view_depends_on_none_of_its_targets(stack):
 
 def test_grid_search_and_the_estimated_error(stack):
     grid = {"lr": [1e-5, 2e-2]}
-    denoiser = tiny(BabyUnet, module__width=8, max_epochs=8, inference="j_invariant")
+    denoiser = tiny(BabyUnet, module__width=8, max_epochs=6, noise_variance=0.01)
     search = GridSearchCV(denoiser, grid, cv=WholeArray()).fit(stack)
     assert search.best_params_ == {"lr": 2e-2}
     ours = SelfSupervisedSearchCV(denoiser, grid, n_splits=1).fit(stack)
     loss = np.mean((ours.transform(stack) - stack) ** 2)
-    assert ours.estimated_mse_ == pytest.approx(loss - ours.noise_variance_, abs=1e-6)
+    assert ours.estimated_mse_ == pytest.approx(loss - 0.01, abs=1e-6)
 
 
 def test_the_level_of_a_stack_is_that_of_its_images(rng):
