@@ -106,15 +106,15 @@ def check_device(device) -> torch.device:
     return found
 
 
-def withheld_masks(masker: Masker, images: torch.Tensor, n_withheld: int) -> tuple[int, ...]:
+def withheld_masks(masker: Masker, known: torch.Tensor, n_withheld: int) -> tuple[int, ...]:
     """Return the masks for validation, spread over those in which something was measured.
 
     Parameters
     ----------
     masker : Masker
         What hides pixels.
-    images : Tensor of shape (n_items, n_channels, height, width)
-        The images; NaN where nothing was measured.
+    known : Tensor of bool, of shape (n_items, n_channels, height, width)
+        Where something was measured.
     n_withheld : int
         How many are wanted.
 
@@ -128,7 +128,7 @@ def withheld_masks(masker: Masker, images: torch.Tensor, n_withheld: int) -> tup
     TypeError, ValueError
         If the masks do not fit the images, or if there are too few.
     """
-    measured = measured_masks(masker, ~torch.isnan(images))
+    measured = measured_masks(masker, known)
     if n_withheld >= len(measured):
         raise ValueError(
             f"validation_masks={n_withheld} leaves none of the {len(measured)} masks to train with "

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from sklearn.base import clone
 
+from .._arrays import has_nan
 from ..blending import Blend
 from ..fills import Fill
 from ..levels import check_noise_variance
@@ -171,6 +172,8 @@ class SearchedNetwork:
             return trained._output(shown, None)
 
         output = denoise(X)
+        if not has_nan(X):
+            return output, probed_penalty(denoise, X, output, variance_at(noise_variance, X))
         layout = Layout.of(X.shape, self.channel_axis)
         batch = as_tensor(layout.to_batch(X), 0.0, 1.0, torch.device("cpu"))
         whole = clone(self._masker()).set_params(include_mask_as_input=False).complete(batch)

@@ -353,7 +353,6 @@ class NetworkDenoiser(  # type: ignore[call-arg]
         TypeError, ValueError
             As for `fit`.
         """
-        self._validate_params()
         return self._fit(X, 1, go_on=hasattr(self, "module_"), partly=True)
 
     def _fit(self, X, epochs, go_on, partly=False):
@@ -377,7 +376,8 @@ class NetworkDenoiser(  # type: ignore[call-arg]
         masker, device = self._masker(), check_device(self.device)
         offset, scale = (self.offset_, self.scale_) if go_on else self._standard(array)
         images = as_tensor(batch, offset, scale, device)
-        masks = withheld_masks(masker, images, self.validation_masks)
+        known = ~torch.isnan(images)
+        masks = withheld_masks(masker, known, self.validation_masks)
         learnt |= {"offset_": offset, "scale_": scale, "validation_masks_": masks}
         learnt["masker_"] = clone(masker)
         if go_on:
@@ -386,7 +386,7 @@ class NetworkDenoiser(  # type: ignore[call-arg]
             rng = np.random.default_rng(check_random_state(self.random_state).randint(2**31))
         best = BestState().initialize()
         with _seeded(rng, device):
-            batches, validation = self._batches(images, masker, masks, rng)
+            batches, validation = self._batches(images, known, masker, masks, rng)
             callbacks: list[Callback] = [best]
             if self.lr_schedule == "cosine" and not partly:
                 callbacks.append(CosineRate(epochs * len(batches)))
@@ -419,7 +419,7 @@ class NetworkDenoiser(  # type: ignore[call-arg]
             validate_data(self, X, reset=True, skip_check_array=True)
         for name, value in {**learnt, **self._course(net, best, scale)}.items():
             setattr(self, name, value)
-        self.module_ = best.of(net).eval()
+        self.module_ = deepcopy(net.module_).eval()  # with the best weights
         self.net_ = net
         self._rng = rng
         return self
@@ -459,6 +459,11 @@ class NetworkDenoiser(  # type: ignore[call-arg]
     def _masker(self) -> Masker:
         return Masker(_WIDTH, "interpolate") if self.masker is None else self.masker
 
+    @property
+    def _trained_on(self) -> torch.device:
+        """Where the trained network is."""
+        return next(self.module_.parameters()).device
+
     def _mixed(self, device: torch.device) -> bool:
         if self.mixed_precision == "auto":
             return device.type == "cuda" and torch.cuda.is_bf16_supported()
@@ -471,13 +476,13 @@ class NetworkDenoiser(  # type: ignore[call-arg]
         size = float(np.nanmax(np.abs(array)))  # whose square need not be a number
         if size == 0:
             return 0.0, 1.0
-        offset = float(np.nanmean(array / size, dtype=np.float64))
-        scale = float(np.nanstd(array / size, dtype=np.float64))
+        array = array / size
+        offset = float(np.nanmean(array, dtype=np.float64))
+        scale = float(np.nanstd(array, dtype=np.float64))
         return offset * size, scale * size if scale > 0 else 1.0
 
-    def _batches(self, images, masker, masks, rng):
+    def _batches(self, images, known, masker, masks, rng):
         """Return what is trained on, and what is validated on."""
-        known = ~torch.isnan(images)
         validation = None
         if masks:
             validation = ValidationWindows(images, masker, masks, self.batch_size)
@@ -617,7 +622,7 @@ class NetworkDenoiser(  # type: ignore[call-arg]
         layout = Layout.of(array.shape, self.channel_axis)
         batch = layout.to_batch(array)
         answer = np.empty(batch.shape, array.dtype)
-        device = next(self.module_.parameters(), torch.zeros(0)).device
+        device = self._trained_on
         masker = clone(self.masker_).set_params(infer_single_pass=not invariant)
         size = max(1, _PIXELS // (batch.shape[2] * batch.shape[3]))
         turns = range(8 if self.self_ensemble else 1)
@@ -668,7 +673,7 @@ class NetworkDenoiser(  # type: ignore[call-arg]
         if y is not None:
             return true_score(y, array, self.transform)
         masker = self.masker_
-        device = next(self.module_.parameters(), torch.zeros(0)).device
+        device = self._trained_on
         layout = Layout.of(array.shape, self.channel_axis)
         images = as_tensor(layout.to_batch(array), self.offset_, self.scale_, device)
         masks = self.validation_masks_ or range(len(masker))

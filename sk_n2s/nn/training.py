@@ -317,16 +317,9 @@ class BestState(Callback):
             self.loss_, self.epoch_ = loss, row["epoch"]
             self.state_ = deepcopy(net.answering_module.state_dict())
 
-    def of(self, net: MaskedNet) -> torch.nn.Module:
-        """Return a copy of the network with these weights."""
-        assert self.state_ is not None  # it was asked before
-        module = deepcopy(net.module_)
-        module.load_state_dict(self.state_)
-        return module
-
     def restore(self, net: MaskedNet) -> None:
         """Give the network these weights, so that it goes on from them."""
-        assert self.state_ is not None
+        assert self.state_ is not None  # it was asked before
         for module in (net.module_, *(averaged.module for averaged in net.averaging or ())):
             module.load_state_dict(self.state_)
 
