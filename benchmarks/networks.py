@@ -23,7 +23,7 @@ from sk_n2s.nn import BabyUnet, DnCNN, Masker, NetworkDenoiser, SingleConvolutio
 from sk_n2s.nn.training import TrainingBatches
 
 torch.set_num_threads(1)
-KINDS = ("single_pass", "j_invariant", "average", "blend")
+KINDS = ("plain", "invariant", "average", "blend")
 
 
 def outputs(denoiser, noisy, kinds=KINDS):
@@ -77,7 +77,7 @@ def experiment_digits(args):
             batch_size=32,
             max_epochs=2,
             steps_per_epoch=250,
-            inference="blend",
+            output="blend",
             random_state=seed,
         )
         start = time.process_time()
@@ -212,7 +212,7 @@ def experiment_single_shot(args):
     for name, module in networks.items():
         found, denoiser = single_shot(name, noisy, clean, seconds, module, args.bfloat16)
         start = time.process_time()
-        denoiser.set_params(inference="blend", self_ensemble=True)
+        denoiser.set_params(output="blend", self_ensemble=True)
         eight = psnr(denoiser.transform(noisy), clean)
         passed = found[-1][2] + time.process_time() - start
         found.append([f"{name}, eight positions", found[-1][1], passed, "", "", "", "", eight])
@@ -257,14 +257,14 @@ def experiment_architectures(args):
         start = time.process_time()
         denoiser.fit(noisy)
         seconds = time.process_time() - start
-        found = outputs(denoiser, noisy, ("single_pass", "j_invariant"))
+        found = outputs(denoiser, noisy, ("plain", "invariant"))
         quality = [float(psnr(output, clean)) for output in found.values()]
         size = sum(weights.numel() for weights in denoiser.module_.parameters())
         rows.append([name, size, seconds, -denoiser.score(noisy), quality[1], quality[0]])
         if args.figure:
             panels = {"clean": clean, "noisy": noisy, **found}
             figure(args.figure, f"architectures_{name}", panels)
-    table(["network", "weights", "CPU s", "held-out loss", "j_invariant", "single_pass"], rows)
+    table(["network", "weights", "CPU s", "held-out loss", "invariant", "plain"], rows)
     by_loss = [row[0] for row in sorted(rows, key=lambda row: row[3])]
     by_truth = [row[0] for row in sorted(rows, key=lambda row: -row[4])]
     print(f"best first, by the loss: {', '.join(by_loss)}; by the truth: {', '.join(by_truth)}")

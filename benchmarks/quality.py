@@ -120,7 +120,7 @@ def choices(data):
                             trapped.append((name, image, kind, level))
                     if kind == "sigma":
                         off["estimated"].append(-10 * np.log10(search.estimated_mse_) - found)
-                        given = search.best_estimator_.set_params(noise_variance=(level / 255) ** 2)
+                        given = search.best_estimator_.set_params(noise=level / 255)
                         one = {param: [search.best_params_[param]]}
                         told = SelfSupervisedSearchCV(given, one).fit(noisy)
                         off["given"].append(-10 * np.log10(told.estimated_mse_) - found)

@@ -229,7 +229,7 @@ def _peak(function):
 
 DISK = {
     "gaussian": ["--denoiser", "gaussian", "--param", "sigma=0.5:2:0.25"],
-    "tv, plain": ["--denoiser", "tv", "--param", "weight=0.05,0.1,0.15", "--returns", "plain"],
+    "tv, plain": ["--denoiser", "tv", "--param", "weight=0.05,0.1,0.15", "--output", "plain"],
     "tv, all masks": ["--denoiser", "tv", "--param", "weight=0.05,0.1,0.15"],
 }
 

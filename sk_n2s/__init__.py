@@ -7,8 +7,8 @@ arXiv 1901.11365). `JInvariantWrapper` makes any denoiser J-invariant, and
 """
 
 from .auto import AutoDenoiser
-from .invariance import check_j_invariance
-from .partitions import (
+from .j_invariance import JInvariantWrapper, check_j_invariance
+from .masking import (
     CheckerboardPartition,
     ColumnPartition,
     GridPartition,
@@ -16,12 +16,14 @@ from .partitions import (
     Partition,
     RandomPartition,
 )
-from .racing import SelfSupervisedHalvingSearchCV
-from .search import SelfSupervisedRandomizedSearchCV, SelfSupervisedSearchCV
-from .splitters import WholeArray
-from .stabilization import GeneralizedAnscombe
+from .noise import GeneralizedAnscombe
+from .search import (
+    SelfSupervisedHalvingSearchCV,
+    SelfSupervisedRandomizedSearchCV,
+    SelfSupervisedSearchCV,
+    WholeArray,
+)
 from .stacking import SelfSupervisedStacker
-from .wrapper import JInvariantWrapper
 
 __version__ = "0.1.0"
 

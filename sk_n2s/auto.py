@@ -4,24 +4,25 @@ from __future__ import annotations
 
 from functools import partial
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 from joblib import hash as digest
-from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.parallel import Parallel, delayed
-from sklearn.utils.validation import check_is_fitted, validate_data
 
-from ._arrays import as_float_array, split_axes
+from ._utils.base import BaseDenoiser
+from ._utils.tiling import middle
 from .denoisers import gaussian, median, nl_means, nl_ridge, tv, wavelet
-from .levels import check_noise_variance
+from .j_invariance.wrapper import JInvariantWrapper
 from .losses import squared_error
-from .noise import NoiseCurve, variance_at
-from .pieces import middle
-from .risk import LEVEL_ERROR, ErrorEstimate, summarise
-from .stabilization import GeneralizedAnscombe
+from .masking.fills import MeanFill
+from .noise.model import NoiseModel, check_noise
+from .noise.stabilization import GeneralizedAnscombe
+from .risk.error_estimate import LEVEL_ERROR, ErrorEstimate, summarise
+from .risk.noise_level import noise_of
+from .risk.sure import probed_divergence
 from .stacking import SelfSupervisedStacker
-from .wrapper import JInvariantWrapper
 
 __all__ = ["AutoDenoiser"]
 
@@ -34,22 +35,10 @@ _SIDES = {1: ((31, 21), (61, 51)), 2: ((7, 5), (11, 10)), 3: ((4, 3), (6, 5))}
 _SIDES_OF_CHANNELS = {1: ((15, 11), (31, 21)), 2: ((5, 3), (8, 6)), 3: ((3, 2), (4, 4))}
 
 
-def _candidates(effort: str, level: float, deviation, ndim: int, channels: bool) -> dict:
-    """Return the denoisers that race, by name.
-
-    Parameters
-    ----------
-    effort : {"fast", "balanced", "best"}
-        How many, and how costly.
-    level : float
-        The standard deviation of the noise.
-    deviation : float or ndarray
-        The same, for each entry, for those that heed it.
-    ndim : int
-        The number of axes along which entries are neighbours.
-    channels : bool
-        Whether there are channels.
-    """
+def _candidates(
+    effort: str, level: float, deviation: float | np.ndarray, ndim: int, channels: bool
+) -> dict[str, partial]:
+    """Return the denoisers that race, by name."""
     ridge = partial(nl_ridge, sigma=deviation)
     small, large = (_SIDES_OF_CHANNELS if channels else _SIDES)[min(ndim, 3)]
     found = {
@@ -84,7 +73,7 @@ def _candidates(effort: str, level: float, deviation, ndim: int, channels: bool)
     return found
 
 
-class AutoDenoiser(TransformerMixin, BaseEstimator):
+class AutoDenoiser(BaseDenoiser):
     """Denoise, with everything chosen from the noisy data.
 
     The noise is looked at first: its level, and whether it grows with the signal, in which
@@ -98,9 +87,9 @@ class AutoDenoiser(TransformerMixin, BaseEstimator):
     effort : {"fast", "balanced", "best"}, default="balanced"
         How many denoisers race, and how costly they are. An image of 512×512 takes about
         4, 25, and 60 seconds of one core.
-    noise_variance : float, array-like or NoiseCurve, default=None
-        The variance of the noise, if it is known: a number, one that broadcasts to the
-        shape of the data, or how it depends on the signal. None estimates it.
+    noise : float, array-like or NoiseModel, default=None
+        The noise, if it is known: its standard deviation in the unit of the data, a map of
+        that, which broadcasts to the shape of the data, or a model. None estimates it.
     channel_axis : int, default=None
         An axis of channels, which are denoised together.
     batch_axis : int, default=None
@@ -115,8 +104,8 @@ class AutoDenoiser(TransformerMixin, BaseEstimator):
     scores_ : dict of str to float
         The estimated mean squared error of each that raced, in the squared unit of the
         data that were raced on (stabilised ones, if there is a `stabilizer_`).
-    noise_variance_ : float, ndarray or NoiseCurve
-        The variance of the noise, given or estimated.
+    noise_ : NoiseModel
+        The noise, given or estimated.
     stabilizer_ : GeneralizedAnscombe or None
         What made the noise white, if it depends on the signal.
     error_estimate_ : ErrorEstimate
@@ -150,7 +139,7 @@ class AutoDenoiser(TransformerMixin, BaseEstimator):
 
     _parameter_constraints: dict = {
         "effort": [StrOptions({"fast", "balanced", "best"})],
-        "noise_variance": "no_validation",  # needs the shape of the data
+        "noise": "no_validation",  # needs the shape of the data
         "channel_axis": [Integral, None],
         "batch_axis": [Integral, None],
         "n_jobs": [Integral, None],
@@ -160,18 +149,18 @@ class AutoDenoiser(TransformerMixin, BaseEstimator):
         self,
         effort="balanced",
         *,
-        noise_variance=None,
+        noise=None,
         channel_axis=None,
         batch_axis=None,
         n_jobs=None,
     ):
         self.effort = effort
-        self.noise_variance = noise_variance
+        self.noise = noise
         self.channel_axis = channel_axis
         self.batch_axis = batch_axis
         self.n_jobs = n_jobs
 
-    def fit(self, X, y=None):
+    def fit(self, X: Any, y: Any = None) -> AutoDenoiser:
         """Look at the noise, run the race, and denoise.
 
         Parameters
@@ -192,81 +181,52 @@ class AutoDenoiser(TransformerMixin, BaseEstimator):
             If the data or a parameter are not valid, or do not fit each other.
         """
         self._validate_params()
-        array = as_float_array(X)
-        channel, batch, _ = split_axes(array.ndim, self.channel_axis, self.batch_axis)
+        array = self._as_data(X)
+        channel, batch, _ = self.axes(array.ndim)
         part = middle(array.shape, _RACE, channel, batch)
         noise, stabilizer = self._look_at_noise(array)
-        members, level = self._members(array, noise, stabilizer, self.effort)
+        members, variance = self._members(array, noise, stabilizer, self.effort)
         raced = self._stabilised(array, stabilizer)[part]
         stacker = SelfSupervisedStacker(
             [(name, self._wrapped(g, part)) for name, g in members.items()],
-            noise_variance=_within(level, part),
+            noise=np.sqrt(_within(variance, part)),
             n_jobs=self.n_jobs,
         )
-        output, penalty = stacker.fit_with_penalty(raced)
+        output, divergence = stacker.fit_with_divergence(raced)
         restored = self._restored(output, stabilizer)
-        penalty = self._penalty(array[part], restored, penalty, noise, level, stabilizer, part)
+        if stabilizer is not None:
+            derivative = divergence / (2 * _within(variance, part))
+            divergence = self._unstabilised(array[part], restored, derivative, noise, stabilizer)
         weights = {name: w for name, w in stacker.weights_.items() if w}
         whole = restored.shape == array.shape
         denoised = restored if whole else self._average(array, stabilizer, members, weights)
-        estimate = self._estimate(array, denoised, noise, array[part], restored, penalty, part)
-        for name in ("n_features_in_", "feature_names_in_"):
-            self.__dict__.pop(name, None)  # of an earlier fit
-        if array.ndim == 2:
-            validate_data(self, X, reset=True, skip_check_array=True)
-        mean_level = float(np.mean(level))
-        self.noise_variance_ = noise
+        estimate = self._estimate(array, denoised, noise, array[part], restored, divergence, part)
+        self.noise_ = noise
         self.stabilizer_ = stabilizer
         self._effort = self.effort
         self.weights_ = weights
-        self.scores_ = {name: -s - mean_level for name, s in stacker.scores_.items()}
+        mean = float(np.mean(variance))
+        self.scores_ = {name: -s - mean for name, s in stacker.scores_.items()}
         self.error_estimate_: ErrorEstimate = estimate
-        self.n_axes_ = array.ndim
         self._known = digest(array), denoised
+        self._remember(X, array)
         self.summary_ = self._in_words()
         return self
 
-    def transform(self, X):
-        """Denoise.
-
-        Parameters
-        ----------
-        X : array-like
-            The noisy data: those given to `fit`, whose result is at hand, or others with
-            as many axes and the same kind of noise.
-
-        Returns
-        -------
-        ndarray of the shape of `X`
-            The denoised data, as floats on the scale of `X`.
-        """
-        check_is_fitted(self, "weights_")
-        X = as_float_array(X)
-        if X.ndim != self.n_axes_:
-            raise ValueError(
-                f"X has {X.ndim} axes, but AutoDenoiser was fitted to data with {self.n_axes_}. "
-                "Reshape your data, or fit again."
-            )
+    def _denoise(self, X: np.ndarray) -> np.ndarray:
         known, denoised = self.__dict__.get("_known", (None, None))
-        if known is not None and known == digest(X):
+        if known is not None and known == digest(X):  # the data of `fit`
             return denoised.copy()
-        members, _ = self._members(X, self.noise_variance_, self.stabilizer_, self._effort)
+        members, _ = self._members(X, self.noise_, self.stabilizer_, self._effort)
         return self._average(X, self.stabilizer_, members, self.weights_)
 
-    def predict(self, X):
-        """Denoise: the same as `transform`.
-
-        Parameters
-        ----------
-        X : array-like
-            The noisy data.
-
-        Returns
-        -------
-        ndarray of the shape of `X`
-            The denoised data.
-        """
-        return self.transform(X)
+    def output_and_divergence(  # noqa: D102
+        self, X: np.ndarray, noise: NoiseModel
+    ) -> tuple[np.ndarray, np.ndarray]:
+        missing = np.isnan(X)
+        shown = MeanFill()(X, missing, self.axes(X.ndim).neighbours) if missing.any() else X
+        output = self._denoise(shown)
+        return output, probed_divergence(self._denoise, shown, output, noise.variance(shown))
 
     @property
     def estimated_mse_(self) -> float:
@@ -285,47 +245,50 @@ class AutoDenoiser(TransformerMixin, BaseEstimator):
 
     # Steps of fit ---------------------------------------------------------------------
 
-    def _look_at_noise(self, X):
-        """Return the variance of the noise, and what makes it white where that is needed."""
-        noise = check_noise_variance(self.noise_variance, X, self.channel_axis, self.batch_axis)
-        if not isinstance(noise, NoiseCurve):
+    def _look_at_noise(self, X: np.ndarray) -> tuple[NoiseModel, GeneralizedAnscombe | None]:
+        """Return the noise, and what makes it white where that is needed."""
+        noise = noise_of(self.noise, X, self.channel_axis, self.batch_axis)
+        curve = noise.curve
+        if curve is None:
             return noise, None
-        if not noise.gain > 0:
-            return float(np.nanmean(noise.variance(X))), None
-        return noise, GeneralizedAnscombe(noise.gain, *noise.offset_and_read_noise(X)).fit(X)
+        if not curve.gain > 0:
+            return NoiseModel(np.sqrt(np.nanmean(noise.variance(X)))), None
+        return noise, GeneralizedAnscombe(curve.gain, *curve.offset_and_read_noise(X)).fit(X)
 
-    def _members(self, X, noise, stabilizer, effort):
+    def _members(
+        self, X: np.ndarray, noise: NoiseModel, stabilizer: GeneralizedAnscombe | None, effort: str
+    ) -> tuple[dict[str, partial], float | np.ndarray]:
         """Return the denoisers that race, and the variance of the noise that they see."""
-        _, batch, axes = split_axes(X.ndim, self.channel_axis, self.batch_axis)
+        _, batch, axes = self.axes(X.ndim)
         shown = self._stabilised(X, stabilizer)
-        level = check_noise_variance(noise, X)
-        if isinstance(level, np.ndarray):
-            level = np.broadcast_to(level, X.shape)
-            if batch is not None and np.ptp(level) > 0:
-                raise ValueError(
-                    f"noise_variance of shape {np.shape(noise)} is not the same everywhere, and "
-                    f"items along batch_axis={self.batch_axis} are denoised alike: denoise them "
-                    "one by one, or give one number."
-                )
-        if stabilizer is not None:
-            level = 1.0
-            if batch is None:
-                # For few counts the variance is less than 1, by how much a first look tells.
-                look = self._wrapped(partial(nl_ridge, sigma=1.0, step=6), None)
-                signal = stabilizer.inverse_transform(look.fit(shown).transform(shown))
-                level = stabilizer.variance(signal)
-        mean = float(np.sqrt(np.mean(level)))
-        deviation = np.sqrt(level) if np.ndim(level) and batch is None else mean
+        variance: float | np.ndarray = 1.0
+        if stabilizer is None:
+            variance = check_noise(noise, X).variance(X)
+            if np.ndim(variance):
+                variance = np.broadcast_to(variance, X.shape)
+                if batch is not None and np.ptp(variance) > 0:
+                    raise ValueError(
+                        f"noise of shape {np.shape(noise.level)} is not the same everywhere, and "
+                        f"items along batch_axis={self.batch_axis} are denoised alike: denoise "
+                        "them one by one, or give one number."
+                    )
+        elif batch is None:
+            # For few counts the variance is less than 1, by how much a first look tells.
+            look = self._wrapped(partial(nl_ridge, sigma=1.0, step=6), None)
+            signal = stabilizer.inverse_transform(look.fit(shown).transform(shown))
+            variance = stabilizer.variance(signal)
+        mean = float(np.sqrt(np.mean(variance)))
+        deviation = np.sqrt(variance) if np.ndim(variance) and batch is None else mean
         channels = self.channel_axis is not None
-        return _candidates(effort, mean, deviation, len(axes), channels), level
+        return _candidates(effort, mean, deviation, len(axes), channels), variance
 
-    def _stabilised(self, X, stabilizer):
+    def _stabilised(self, X: np.ndarray, stabilizer: GeneralizedAnscombe | None) -> np.ndarray:
         return X if stabilizer is None else stabilizer.transform(X)
 
-    def _restored(self, X, stabilizer):
+    def _restored(self, X: np.ndarray, stabilizer: GeneralizedAnscombe | None) -> np.ndarray:
         return X if stabilizer is None else stabilizer.inverse_transform(X)
 
-    def _wrapped(self, denoiser, part):
+    def _wrapped(self, denoiser: partial, part: tuple[slice, ...] | None) -> JInvariantWrapper:
         """Return a member of the race on a part of the data."""
         if part is not None:
             keywords = {k: _within(v, part) for k, v in denoiser.keywords.items()}
@@ -334,7 +297,14 @@ class AutoDenoiser(TransformerMixin, BaseEstimator):
             denoiser, output="plain", channel_axis=self.channel_axis, batch_axis=self.batch_axis
         )
 
-    def _average(self, X, stabilizer, members, weights):
+    def _average(
+        self,
+        X: np.ndarray,
+        stabilizer: GeneralizedAnscombe | None,
+        members: dict[str, partial],
+        weights: dict[str, float],
+    ) -> np.ndarray:
+        """Return the average of those denoisers that have a weight."""
         shown = self._stabilised(X, stabilizer)
         found = Parallel(n_jobs=self.n_jobs)(
             delayed(_denoised)(self._wrapped(members[name], None), shown) for name in weights
@@ -344,44 +314,52 @@ class AutoDenoiser(TransformerMixin, BaseEstimator):
             total += total.dtype.type(weight) * each
         return self._restored(total, stabilizer)
 
-    def _penalty(self, X, output, penalty, noise, level, stabilizer, part):
-        """Return the penalty of the part that was raced on, on the data's own scale."""
-        if stabilizer is None:
-            return penalty
-        # The chain rule: from x to the stabilised data, through the average, and back.
+    def _unstabilised(
+        self,
+        X: np.ndarray,
+        output: np.ndarray,
+        derivative: np.ndarray,
+        noise: NoiseModel,
+        stabilizer: GeneralizedAnscombe,
+    ) -> np.ndarray:
+        """Return the divergence term on the data's own scale, by the chain rule."""
+        # From x to the stabilised data, through the average, and back.
         shown, step = stabilizer.transform(output), 1e-3
-        inside = penalty / (2 * _within(level, part))
         back = stabilizer.inverse_transform(shown + step)
         back = (back - stabilizer.inverse_transform(shown - step)) / (2 * step)
-        return 2 * variance_at(noise, X) * back * inside * stabilizer.slope(X)
+        return 2 * noise.variance(X) * back * derivative * stabilizer.slope(X)
 
-    def _estimate(self, X, output, noise, raced, restored, penalty, part) -> ErrorEstimate:
-        """Return the estimated error of the whole, of which a part was probed.
-
-        What is probed is how much smaller the squared residuals are than the noise: the
-        ratio κ of 1 − ∂hᵢ/∂xᵢ to (x − h)²/σ², which is much the same all over the data.
-        """
-        variance = np.broadcast_to(variance_at(noise, X), X.shape)
+    def _estimate(
+        self,
+        X: np.ndarray,
+        output: np.ndarray,
+        noise: NoiseModel,
+        raced: np.ndarray,
+        restored: np.ndarray,
+        divergence: np.ndarray,
+        part: tuple[slice, ...],
+    ) -> ErrorEstimate:
+        """Return the estimated error of the whole, of which a part was probed."""
+        # What is probed is how much smaller the squared residuals are than the noise: the ratio
+        # of 1 − ∂hᵢ/∂xᵢ to (x − h)²/σ², which is much the same all over the data.
+        variance = np.broadcast_to(noise.variance(X), X.shape)
         residual = squared_error(raced, restored)
-        free = np.where(np.isnan(residual), np.nan, 2 * variance[part] - penalty)
-        ratio = float(np.nansum(free)) / max(2 * float(np.nansum(residual)), np.finfo(float).tiny)
+        free = np.where(np.isnan(residual), np.nan, 2 * variance[part] - divergence)
+        ratio = float(np.nansum(free, dtype=np.float64)) / max(
+            2 * float(np.nansum(residual, dtype=np.float64)), np.finfo(float).tiny
+        )
         losses = 2 * variance + (1 - 2 * ratio) * squared_error(X, output)
-        doubt = LEVEL_ERROR * float(np.nanmean(variance)) if self.noise_variance is None else 0.0
+        doubt = LEVEL_ERROR * float(np.nanmean(variance)) if self.noise is None else 0.0
         return summarise(losses, variance, output, doubt)
 
     def _in_words(self) -> str:
-        noise = self.noise_variance_
-        origin = "estimated" if self.noise_variance is None else "given"
-        if isinstance(noise, NoiseCurve):
-            kind = f"variance {noise.gain:.4g} · signal {noise.intercept:+.4g}"
-        else:
-            kind = f"standard deviation {np.sqrt(np.mean(noise)):.4g}"
+        origin = "estimated" if self.noise is None else "given"
         chosen = sorted(self.weights_.items(), key=lambda item: -item[1])
         shares = "; ".join(f"{100 * w:.0f} % {name}" for name, w in chosen)
         low, high = self.estimated_psnr_interval_
         best = min(self.scores_, key=self.scores_.__getitem__)
         return (
-            f"Noise ({origin}): {kind}.\n"
+            f"Noise ({origin}): {self.noise_}.\n"
             f"Chosen among {len(self.scores_)}: {shares}. The best alone is {best}.\n"
             f"Estimated PSNR: {self.estimated_psnr_:.2f} dB ({low:.2f} to {high:.2f}), for a peak "
             f"of {self.error_estimate_.data_range:.4g}."
@@ -392,18 +370,11 @@ class AutoDenoiser(TransformerMixin, BaseEstimator):
         state = super().__getstate__()
         return {name: value for name, value in state.items() if name != "_known"}
 
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
-        tags.input_tags.three_d_array = True
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
-        return tags
 
-
-def _denoised(wrapper, X):
+def _denoised(wrapper: JInvariantWrapper, X: np.ndarray) -> np.ndarray:
     return wrapper.fit(X).transform(X)
 
 
-def _within(value, part):
+def _within(value: Any, part: tuple[slice, ...]) -> Any:
     """Return the part of an array, which has a value for each entry, and anything else as it is."""
     return value[part] if isinstance(value, np.ndarray) else value

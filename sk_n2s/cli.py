@@ -16,12 +16,12 @@ from pathlib import Path
 import numpy as np
 
 from . import __version__
+from ._utils.lazy import in_memory, is_zarr_array, read_zarr, write_zarr
 from .auto import AutoDenoiser
 from .denoisers import DENOISERS
-from .distributed import in_memory, is_zarr_array, read_zarr, write_zarr
+from .j_invariance.wrapper import JInvariantWrapper
 from .plotting import figure_formats, true_errors, write_curve
-from .search import SelfSupervisedSearchCV
-from .wrapper import JInvariantWrapper
+from .search._grid import SelfSupervisedSearchCV
 
 __all__ = ["main"]
 
@@ -265,7 +265,7 @@ def _calibrate(args: argparse.Namespace) -> None:
             raise _Refusal(
                 f"{args.clean}: has shape {clean.shape}, the noisy image has {noisy.array.shape}"
             )
-    output = Path(args.output or f"{stem}_denoised{suffix}")
+    output = Path(args.out or f"{stem}_denoised{suffix}")
     beside = _store_around(output) or output
     figure = Path(args.figure or beside.with_name(f"{output.stem}_calibration.png"))
     for path, what in ((output, "output"), (figure, "figure")):
@@ -279,7 +279,7 @@ def _calibrate(args: argparse.Namespace) -> None:
     grid = _grid(args.denoiser, args.param)
     wrapper = JInvariantWrapper(
         DENOISERS[args.denoiser],
-        output=args.returns,
+        output=args.output,
         channel_axis=channel_axis,
         batch_axis=args.batch_axis,
         halo=args.halo,
@@ -290,7 +290,7 @@ def _calibrate(args: argparse.Namespace) -> None:
         denoised = in_memory([denoised])[0]
 
     errors = None if clean is None else true_errors(search, clean)
-    kind = "plain" if args.returns == "plain" else "invariant"  # what was scored
+    kind = "plain" if args.output == "plain" else "invariant"  # what was scored
     print(_table(search, errors, kind))
     print("chosen:", ", ".join(f"{k}={v}" for k, v in search.best_params_.items()))
     if errors is not None:
@@ -317,12 +317,12 @@ def _channel_axis(args: argparse.Namespace, noisy: _Picture) -> int | None:
 def _denoise(args: argparse.Namespace) -> None:
     source = Path(args.image)
     noisy = _read(source)
-    output = Path(args.output or f"{source.stem}_denoised{source.suffix or _format(source)}")
+    output = Path(args.out or f"{source.stem}_denoised{source.suffix or _format(source)}")
     _check_target(output, [source], "output")
     _check_format(output, noisy)
     auto = AutoDenoiser(
         args.effort,
-        noise_variance=None if args.noise is None else args.noise**2,
+        noise=args.noise,
         channel_axis=_channel_axis(args, noisy),
         batch_axis=args.batch_axis,
         n_jobs=args.jobs,
@@ -414,14 +414,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     calibrate.add_argument("--clean", metavar="FILE", help="the truth, to print the true error")
     calibrate.add_argument(
-        "--returns",
+        "--output",
         default="invariant",
         choices=("invariant", "plain", "blend"),
         help="what is written: the J-invariant prediction (default), the denoiser on the full "
         "data, or the prediction with each pixel's own value mixed back in",
     )
     for command in (denoise, calibrate):
-        command.add_argument("-o", "--output", metavar="OUT", help="default: IMAGE_denoised")
+        command.add_argument("-o", "--out", metavar="FILE", help="default: IMAGE_denoised")
         command.add_argument(
             "--channel-axis",
             type=int,
@@ -435,18 +435,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line.
-
-    Parameters
-    ----------
-    argv : sequence of str, default=None
-        The arguments; None takes those of the process.
-
-    Returns
-    -------
-    int
-        The exit status: 0, or 2 where the user has to change something.
-    """
+    """Run the command line."""
     args = _parser().parse_args(argv)
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *_, **__: print(

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy.special import xlogy
 
-from ._arrays import as_float_array, squares_fit
+from ._utils.arrays import as_float_array, squares_fit
 
 __all__ = [
     "absolute_error",
@@ -95,27 +95,7 @@ def poisson_deviance(target: np.ndarray, prediction: np.ndarray) -> np.ndarray:
 
 
 def true_score(y, X: np.ndarray, denoise: Callable[[np.ndarray], np.ndarray]) -> float:
-    """Return minus the mean squared error of what is known to be clean.
-
-    Parameters
-    ----------
-    y : array-like of the shape of `X`
-        The clean data.
-    X : ndarray
-        The noisy data.
-    denoise : callable
-        Returns the denoised data.
-
-    Returns
-    -------
-    float
-        The score.
-
-    Raises
-    ------
-    ValueError
-        If `y` has another shape.
-    """
+    """Return minus the mean squared error of what is known to be clean."""
     y = as_float_array(y, name="y")
     if y.shape != X.shape:
         raise ValueError(
@@ -133,57 +113,17 @@ _NAMED: dict[str, Loss] = {
 
 
 def scores_output(scoring) -> bool | None:
-    """Return whether `scoring` is of a candidate's output, or of its J-invariant prediction.
-
-    Parameters
-    ----------
-    scoring : str, callable or None
-        As for `check_scoring`.
-
-    Returns
-    -------
-    bool or None
-        True for "sure", None if it depends on the candidate, which is the default.
-    """
+    """Return whether `scoring` is of a candidate's output, or of its J-invariant prediction."""
     return None if scoring is None else isinstance(scoring, str) and scoring == "sure"
 
 
 def is_entrywise(loss: Loss) -> bool:
-    """Return whether a loss of part of the entries is known to be that part of the loss.
-
-    Parameters
-    ----------
-    loss : callable
-        The loss.
-
-    Returns
-    -------
-    bool
-        True for those of this module. What a user wrote may weight the entries by their place.
-    """
+    """Return whether a loss of part of the entries is known to be that part of the loss."""
     return any(loss is known for known in _NAMED.values())
 
 
 def check_scoring(scoring) -> Loss:
-    """Return the loss that `scoring` names, in scikit-learn's words.
-
-    Parameters
-    ----------
-    scoring : str, callable or None
-        None, "sure", "neg_mean_squared_error", "neg_mean_absolute_error",
-        "neg_mean_poisson_deviance", or a function ``loss(target, prediction)`` that
-        returns one loss for each entry.
-
-    Returns
-    -------
-    callable
-        The loss.
-
-    Raises
-    ------
-    ValueError
-        If it is none of these.
-    """
+    """Return the loss that `scoring` names, in scikit-learn's words."""
     if scoring is None:
         return squared_error
     if hasattr(scoring, "_score_func"):

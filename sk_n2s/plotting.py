@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
-from ._arrays import as_float_array
+from ._utils.arrays import as_float_array
 from .losses import check_scoring
 
 __all__ = ["SelfSupervisedCurveDisplay", "figure_formats", "true_errors", "write_curve"]
@@ -161,39 +161,13 @@ class SelfSupervisedCurveDisplay:
 
 
 def figure_formats() -> list[str]:
-    """Return the suffixes of the files that figures can be written to.
-
-    Returns
-    -------
-    list of str
-        Such as ".pdf", ".png" and ".svg".
-
-    Raises
-    ------
-    ImportError
-        If matplotlib is not installed.
-    """
+    """Return the suffixes of the files that figures can be written to."""
     canvas = _matplotlib("figure").Figure().canvas
     return sorted(f".{suffix}" for suffix in canvas.get_supported_filetypes())
 
 
 def write_curve(search, path, *, errors: dict | None = None) -> None:
-    """Write the figure of `SelfSupervisedCurveDisplay` to a file, without a screen.
-
-    Parameters
-    ----------
-    search : SelfSupervisedSearchCV
-        A fitted search.
-    path : str or path
-        Where to write; its suffix is one of `figure_formats`.
-    errors : dict, default=None
-        What `true_errors` returned.
-
-    Raises
-    ------
-    ImportError
-        If matplotlib is not installed.
-    """
+    """Write the figure of `SelfSupervisedCurveDisplay` to a file, without a screen."""
     figure = _matplotlib("figure").Figure(layout="constrained")
     SelfSupervisedCurveDisplay.from_search(search, errors=errors, ax=figure.subplots())
     figure.savefig(path, dpi=150)
@@ -225,30 +199,7 @@ def _text(value) -> str:
 
 
 def true_errors(search, clean, noisy=None) -> dict[str, np.ndarray]:
-    """Return the true error of each candidate of a search.
-
-    Parameters
-    ----------
-    search : SelfSupervisedSearchCV
-        A fitted search.
-    clean : array-like
-        The clean data.
-    noisy : array-like, default=None
-        The data that the search was fitted to; None takes those that it remembers.
-
-    Returns
-    -------
-    dict of str to ndarray of shape (n_candidates,)
-        "invariant" and "plain": the mean loss of the J-invariant and of the plain output
-        against the clean data; "plain_loss": that of the plain output against the noisy
-        data. NaN where a candidate fails.
-
-    Raises
-    ------
-    ValueError
-        If the noisy data are not known any more, or `clean` has another shape, or the
-        search is over a pipeline, which may change the scale.
-    """
+    """Return the true error of each candidate of a search."""
     noisy = getattr(search, "_noisy", None) if noisy is None else noisy
     if noisy is None:
         raise ValueError(

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from numbers import Integral
+from typing import Any
+
 import numpy as np
 from joblib import hash as digest
 from scipy.optimize import minimize
-from sklearn.base import BaseEstimator, MetaEstimatorMixin, TransformerMixin, clone
+from sklearn.base import MetaEstimatorMixin, clone
 from sklearn.utils.parallel import Parallel, delayed
-from sklearn.utils.validation import check_is_fitted
 
-from ._arrays import as_float_array, unmasked
-from .levels import axes_of, check_noise_variance
+from ._utils.arrays import products_over, unmasked
+from ._utils.base import Axes, BaseDenoiser
 from .losses import squared_error, true_score
-from .noise import variance_at
-from .risk import LEVEL_ERROR, ErrorEstimate, output_and_penalty, summarise
+from .noise.model import NoiseModel
+from .risk.adapters import as_denoiser
+from .risk.error_estimate import LEVEL_ERROR, ErrorEstimate, summarise
+from .risk.noise_level import noise_of
 
 __all__ = ["SelfSupervisedStacker", "simplex_weights"]
 
@@ -21,28 +26,15 @@ __all__ = ["SelfSupervisedStacker", "simplex_weights"]
 _LEAST = 0.01
 
 
-def simplex_weights(products: np.ndarray, penalties: np.ndarray) -> np.ndarray:
-    """Return the w that minimises wᵀQw + bᵀw with w ≥ 0 and sum 1.
-
-    Parameters
-    ----------
-    products : ndarray of shape (n, n)
-        Q, the mean products of the members' residuals.
-    penalties : ndarray of shape (n,)
-        b, the members' mean penalties.
-
-    Returns
-    -------
-    ndarray of shape (n,)
-        The weights.
-    """
-    n = len(penalties)
+def simplex_weights(products: np.ndarray, divergences: np.ndarray) -> np.ndarray:
+    """Return the w that minimises wᵀQw + bᵀw with w ≥ 0 and sum 1."""
+    n = len(divergences)
     # Only differences count on the simplex: without the common part the problem is well scaled.
     base = products.min()
-    scale = max(float(np.abs(products - base).max()), float(np.abs(penalties).max()))
+    scale = max(float(np.abs(products - base).max()), float(np.abs(divergences).max()))
     if n == 1 or not scale > 0:
         return np.full(n, 1 / n)
-    Q, b = (products - base) / scale, penalties / scale
+    Q, b = (products - base) / scale, divergences / scale
     best = int(np.argmin(np.diag(Q) + b))
     found = minimize(
         lambda w: (w @ Q @ w + b @ w, 2 * Q @ w + b),
@@ -59,22 +51,23 @@ def simplex_weights(products: np.ndarray, penalties: np.ndarray) -> np.ndarray:
     return min((weights, alone), key=lambda w: w @ Q @ w + b @ w)
 
 
-class SelfSupervisedStacker(MetaEstimatorMixin, TransformerMixin, BaseEstimator):
+class SelfSupervisedStacker(MetaEstimatorMixin, BaseDenoiser):
     """Average several denoisers, with the weights that the noisy data ask for.
 
     The weights are not negative, sum to one, and minimise the estimated error of the
     average: for J-invariant outputs the least squares of its difference from the noisy
-    data, which needs no noise level; for plain and blended outputs with the penalty of
-    Stein's unbiased risk estimate (see `sk_n2s.risk`). Up to the noise of that estimate,
+    data, which needs no noise level; for plain and blended outputs with the divergence
+    term of Stein's unbiased risk estimate (see `sk_n2s.risk`). Up to the noise of that estimate,
     the average is never worse than its best member.
 
     Parameters
     ----------
     estimators : list of (str, estimator)
-        The members, with names: `JInvariantWrapper` of any outputs, or other J-invariant
-        estimators with `transform`.
-    noise_variance : float, array-like or NoiseCurve, default=None
-        The variance of the noise, which plain and blended outputs need. None estimates it.
+        The members, with names: denoisers of this package with any output, searches over
+        such, or Pipelines that end in one. The divergence of a Pipeline is probed.
+    noise : float, array-like or NoiseModel, default=None
+        The noise, which outputs that are not J-invariant need: its standard deviation, a map
+        of that, or a model. None estimates it.
     n_jobs : int, default=None
         How many members are fitted in parallel. The results do not depend on it.
 
@@ -86,8 +79,8 @@ class SelfSupervisedStacker(MetaEstimatorMixin, TransformerMixin, BaseEstimator)
         Their weights.
     scores_ : dict of str to float
         The score of each member alone: minus (estimated error + variance of the noise).
-    noise_variance_ : float, ndarray or NoiseCurve
-        The variance used; only if a member's output is not J-invariant.
+    noise_ : NoiseModel
+        The noise that the weights rest upon; only if a member's output is not J-invariant.
     error_estimate_ : ErrorEstimate
         The estimated error of the average.
 
@@ -116,9 +109,15 @@ class SelfSupervisedStacker(MetaEstimatorMixin, TransformerMixin, BaseEstimator)
     True
     """
 
-    def __init__(self, estimators, *, noise_variance=None, n_jobs=None):
+    _parameter_constraints: dict = {
+        "estimators": "no_validation",  # by _members
+        "noise": "no_validation",  # needs the shape of the data
+        "n_jobs": [Integral, None],
+    }
+
+    def __init__(self, estimators, *, noise=None, n_jobs=None):
         self.estimators = estimators
-        self.noise_variance = noise_variance
+        self.noise = noise
         self.n_jobs = n_jobs
 
     def fit(self, X, y=None):
@@ -141,7 +140,7 @@ class SelfSupervisedStacker(MetaEstimatorMixin, TransformerMixin, BaseEstimator)
         TypeError, ValueError
             If the data or the members are not valid, or a member fails.
         """
-        self.fit_with_penalty(X)
+        self.fit_with_divergence(X)
         return self
 
     def fit_transform(self, X, y=None, **_):
@@ -159,67 +158,58 @@ class SelfSupervisedStacker(MetaEstimatorMixin, TransformerMixin, BaseEstimator)
         ndarray of the shape of `X`
             The denoised data.
         """
-        return self.fit_with_penalty(X)[0]
+        return self.fit_with_divergence(X)[0]
 
-    def fit_with_penalty(self, X) -> tuple[np.ndarray, np.ndarray]:
-        """Find the weights, and return the average and its penalty.
-
-        Parameters
-        ----------
-        X : array-like
-            The noisy data.
-
-        Returns
-        -------
-        output : ndarray of the shape of `X`
-            The denoised data.
-        penalty : ndarray that broadcasts to that shape
-            What the squared difference from `X` has to be corrected by (see `sk_n2s.risk`).
-        """
+    def fit_with_divergence(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Find the weights, and return the average and its divergence term."""
+        self._validate_params()
         names, members = self._members()
-        array = as_float_array(X)
-        needs = any(getattr(m, "output", "invariant") != "invariant" for m in members)
-        noise = self._noise_variance(array, members)
-        variance = noise if needs else 0.0
-        parallel = Parallel(n_jobs=self.n_jobs)
-        found = parallel(
-            delayed(_fit_member)(clone(m), unmasked(X), array, variance) for m in members
+        array = self._as_data(X)
+        noise = self._noise_of(array, [as_denoiser(member) for member in members])
+        found = Parallel(n_jobs=self.n_jobs)(
+            delayed(_fit_member)(clone(member), unmasked(X), array, noise) for member in members
         )
+        fitted, answers = [member for member, *_ in found], [answer for _, *answer in found]
         known = ~np.isnan(array)
-        residuals = [np.where(known, array - output, 0) for _, output, _ in found]
-        count = np.count_nonzero(known)
-        products = np.array([[np.vdot(r, s) for s in residuals] for r in residuals]) / count
-        penalties = np.array(
-            [np.mean(np.broadcast_to(p, array.shape), where=known) for _, _, p in found]
+        residuals = [np.where(known, array - output, 0) for output, _ in answers]
+        products = products_over(residuals) / np.count_nonzero(known)
+        divergences = np.array(
+            [np.mean(np.broadcast_to(d, array.shape), where=known, dtype=float) for _, d in answers]
         )
-        weights = simplex_weights(products.astype(np.float64), penalties)
-        output, penalty = np.zeros_like(array), np.zeros(())
-        for weight, (_, each, p) in zip(weights, found, strict=True):
-            if weight:
-                output += array.dtype.type(weight) * each
-                penalty = penalty + weight * p
-        losses = squared_error(array, output) + penalty
-        self.__dict__.pop("noise_variance_", None)
-        if needs:  # the weights, and not the error alone
-            self.noise_variance_ = noise
-        level = variance_at(noise, array)
-        self.estimators_ = [member for member, _, _ in found]
+        weights = simplex_weights(products, divergences)
+        output, divergence = _average(weights, answers, array)
+        losses = squared_error(array, output) + divergence
+        variance = noise.variance(array)
+        self.__dict__.pop("noise_", None)
+        if not all(as_denoiser(member).is_j_invariant for member in fitted):
+            self.noise_ = noise  # which the weights rest upon, and not the error alone
+        self.estimators_ = fitted
         self.weights_ = dict(zip(names, weights.tolist(), strict=True))
-        self.scores_ = dict(zip(names, (-np.diag(products) - penalties).tolist(), strict=True))
-        doubt = LEVEL_ERROR * float(np.nanmean(level)) if self.noise_variance is None else 0.0
-        self.error_estimate_: ErrorEstimate = summarise(losses, level, output, doubt)
-        self._score = -float(np.nanmean(losses))
+        self.scores_ = dict(zip(names, (-np.diag(products) - divergences).tolist(), strict=True))
+        doubt = LEVEL_ERROR * float(np.nanmean(variance)) if self.noise is None else 0.0
+        self.error_estimate_: ErrorEstimate = summarise(losses, variance, output, doubt)
+        self._score = -float(np.nanmean(losses, dtype=np.float64))
         self._digest = digest(array)
-        self.n_axes_ = array.ndim
-        if array.ndim == 2:
-            self.n_features_in_ = array.shape[1]
-        return output, penalty
+        self._remember(X, array)
+        return output, divergence
 
-    def _noise_variance(self, X, members):
-        """Return the variance of the noise, for the axes that the members agree on."""
-        named = map(set, zip(*(axes_of(member, X.ndim) for member in members)))
-        axes = [found.pop() if len(found) == 1 else None for found in named]
-        return check_noise_variance(self.noise_variance, X, *axes)
+    @property
+    def is_j_invariant(self) -> bool:
+        """Whether the outputs of all members are."""
+        members = getattr(self, "estimators_", None) or [m for _, m in self.estimators]
+        return all(as_denoiser(member).is_j_invariant for member in members)
+
+    def axes(self, ndim: int) -> Axes:
+        """Return the axes that the members agree on."""
+        members = getattr(self, "estimators_", None) or [m for _, m in self.estimators]
+        found = {as_denoiser(member).axes(ndim) for member in members}
+        return found.pop() if len(found) == 1 else Axes(None, None, tuple(range(ndim)))
+
+    def _noise_of(self, X: np.ndarray, denoisers: list[BaseDenoiser]) -> NoiseModel:
+        """Return the noise, for the axes that the members agree on."""
+        axes = list(zip(*(denoiser.axes(X.ndim)[:2] for denoiser in denoisers), strict=True))
+        channel, batch = (found[0] if len(set(found)) == 1 else None for found in axes)
+        return noise_of(self.noise, X, channel, batch)
 
     def _members(self):
         try:
@@ -232,48 +222,26 @@ class SelfSupervisedStacker(MetaEstimatorMixin, TransformerMixin, BaseEstimator)
         if len(set(names)) < len(names):
             raise ValueError(f"estimators: the names {list(names)} must differ from each other.")
         for name, member in self.estimators:
-            if not (hasattr(member, "fit") and hasattr(member, "transform")):
-                raise TypeError(
-                    f"estimators: {name!r} is {member!r}, which has no fit and transform: wrap a "
-                    "denoiser in a JInvariantWrapper."
-                )
+            as_denoiser(member, f"estimators: {name!r}")
         return names, members
 
-    def transform(self, X):
-        """Denoise, and average with the weights found.
-
-        Parameters
-        ----------
-        X : array-like
-            The noisy data.
-
-        Returns
-        -------
-        ndarray of the shape of `X`
-            The denoised data.
-        """
-        check_is_fitted(self, "weights_")
-        X = as_float_array(X)
-        output = np.zeros_like(X)
+    def _chosen(self) -> Iterator[tuple[float, BaseDenoiser]]:
+        """Yield the members that have a weight, and those weights."""
         for member, weight in zip(self.estimators_, self.weights_.values(), strict=True):
             if weight:
-                output += X.dtype.type(weight) * member.transform(X)
+                yield weight, as_denoiser(member)
+
+    def _denoise(self, X: np.ndarray) -> np.ndarray:
+        output = np.zeros_like(X)
+        for weight, denoiser in self._chosen():
+            output += X.dtype.type(weight) * denoiser._denoise(X)
         return output
 
-    def predict(self, X):
-        """Denoise: the same as `transform`.
-
-        Parameters
-        ----------
-        X : array-like
-            The noisy data.
-
-        Returns
-        -------
-        ndarray of the shape of `X`
-            The denoised data.
-        """
-        return self.transform(X)
+    def output_and_divergence(  # noqa: D102
+        self, X: np.ndarray, noise: NoiseModel
+    ) -> tuple[np.ndarray, np.ndarray]:
+        weights, denoisers = zip(*self._chosen(), strict=True)
+        return _average(weights, [d.output_and_divergence(X, noise) for d in denoisers], X)
 
     def score(self, X, y=None):
         """Return minus (estimated error + variance of the noise), or minus the true error.
@@ -291,29 +259,30 @@ class SelfSupervisedStacker(MetaEstimatorMixin, TransformerMixin, BaseEstimator)
             Without `y`, the score that the weights were chosen by; with `y`, minus the
             mean squared error of `transform`.
         """
-        check_is_fitted(self, "weights_")
-        X = as_float_array(X)
+        X = self._checked(X)
         if y is not None:
-            return true_score(y, X, self.transform)
+            return true_score(y, X, self._denoise)
         if digest(X) == self._digest:
             return self._score
-        variance = self._noise_variance(X, self.estimators_)
-        output, penalty = np.zeros_like(X), np.zeros(())
-        for member, weight in zip(self.estimators_, self.weights_.values(), strict=True):
-            if weight:
-                each, p = output_and_penalty(member, X, variance)
-                output += X.dtype.type(weight) * each
-                penalty = penalty + weight * p
-        return -float(np.nanmean(squared_error(X, output) + penalty, dtype=np.float64))
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
-        tags.input_tags.three_d_array = True
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
-        return tags
+        noise = self._noise_of(X, [denoiser for _, denoiser in self._chosen()])
+        output, divergence = self.output_and_divergence(X, noise)
+        return -float(np.nanmean(squared_error(X, output) + divergence, dtype=np.float64))
 
 
-def _fit_member(member, X, array, noise_variance):
+def _fit_member(
+    member: Any, X: Any, array: np.ndarray, noise: NoiseModel
+) -> tuple[Any, np.ndarray, np.ndarray]:
     member = member.fit(X)
-    return member, *output_and_penalty(member, array, noise_variance)
+    return member, *as_denoiser(member).output_and_divergence(array, noise)
+
+
+def _average(
+    weights: Sequence[float], answers: Sequence[tuple[np.ndarray, np.ndarray]], X: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the weighted average of outputs, and of their divergence terms."""
+    output, divergence = np.zeros_like(X), np.zeros(())
+    for weight, (each, its_divergence) in zip(weights, answers, strict=True):
+        if weight:
+            output += X.dtype.type(weight) * each
+            divergence = divergence + weight * its_divergence
+    return output, divergence

@@ -9,7 +9,7 @@ from sk_n2s import (
     PairPartition,
     RandomPartition,
 )
-from sk_n2s.fills import MeanFill, MedianFill, RandomFill, ZeroFill, check_fill
+from sk_n2s.masking.fills import MeanFill, MedianFill, RandomFill, ZeroFill, check_fill
 
 #: The denoisers that take fewer axes than the common tests have.
 MOST_AXES = {"tv_bregman": 2}

@@ -5,9 +5,9 @@ import pytest
 from sklearn.base import clone
 
 from sk_n2s import AutoDenoiser
+from sk_n2s._utils.tiling import middle
 from sk_n2s.denoisers import nl_ridge, tv
-from sk_n2s.noise import NoiseCurve
-from sk_n2s.pieces import middle
+from sk_n2s.noise import NoiseCurve, NoiseModel
 
 
 @pytest.fixture(scope="module")
@@ -64,15 +64,15 @@ def test_counts_are_stabilised(clean):
     counts = np.random.default_rng(0).poisson(signal)
     auto = AutoDenoiser("fast").fit(counts)
     assert auto.stabilizer_ is not None
-    assert auto.noise_variance_.gain == pytest.approx(1, rel=0.1)
+    assert auto.noise_.gain == pytest.approx(1, rel=0.1)
     denoised = auto.transform(counts)
-    white = AutoDenoiser("fast", noise_variance=float(signal.mean())).fit(counts)
+    white = AutoDenoiser("fast", noise=np.sqrt(signal.mean())).fit(counts)
     assert white.stabilizer_ is None
     assert _psnr(denoised, signal, 20) > _psnr(white.transform(counts), signal, 20) + 0.2
     truth = np.mean((denoised - signal) ** 2)
     assert auto.estimated_mse_ == pytest.approx(truth, rel=0.25)
     assert abs(denoised.mean() - signal.mean()) < 0.02 * signal.mean()
-    told = AutoDenoiser("fast", noise_variance=NoiseCurve(1.0, 0.0, 0.0)).fit(counts)
+    told = AutoDenoiser("fast", noise=NoiseModel(curve=NoiseCurve(1.0, 0.0, 0.0))).fit(counts)
     assert _psnr(told.transform(counts), signal, 20) > _psnr(denoised, signal, 20) - 0.2
 
 
@@ -120,8 +120,8 @@ def test_large_data_race_on_a_part(rng):
 def test_bad_input(fitted, noisy):
     with pytest.raises(ValueError, match="effort"):
         AutoDenoiser("slow").fit(noisy)
-    with pytest.raises(ValueError, match="noise_variance"):
-        AutoDenoiser(noise_variance=-1).fit(noisy)
+    with pytest.raises(ValueError, match="noise"):
+        AutoDenoiser(noise=-1).fit(noisy)
     with pytest.raises(ValueError, match="fitted to data with 2"):
         fitted.transform(noisy[0])
 
@@ -141,9 +141,9 @@ def test_a_variance_that_broadcasts_is_that_of_every_entry(clean):
     deviation = np.linspace(0.02, 0.2, clean.shape[1])
     noisy = clean + deviation * np.random.default_rng(0).normal(size=clean.shape)
     full = np.broadcast_to(deviation**2, clean.shape)
-    expected = AutoDenoiser("fast", noise_variance=full).fit_transform(noisy)
+    expected = AutoDenoiser("fast", noise=full**0.5).fit_transform(noisy)
     for given in (deviation**2, deviation[np.newaxis] ** 2):
-        auto = AutoDenoiser("fast", noise_variance=given)
+        auto = AutoDenoiser("fast", noise=given)
         np.testing.assert_array_equal(auto.fit_transform(noisy), expected)
     auto.fit(np.tile(noisy, (3, 1)))  # of which a part is raced on
     with pytest.raises(ValueError, match="does not broadcast"):
@@ -151,7 +151,7 @@ def test_a_variance_that_broadcasts_is_that_of_every_entry(clean):
     stack = np.stack([noisy, noisy])
     each = np.array([1.0, 4.0])[:, np.newaxis, np.newaxis]
     with pytest.raises(ValueError, match="one by one"):
-        AutoDenoiser("fast", noise_variance=each, batch_axis=0).fit(stack)
+        AutoDenoiser("fast", noise=each, batch_axis=0).fit(stack)
 
 
 def test_what_is_set_after_the_fit_does_not_change_it(noisy):

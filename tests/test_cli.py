@@ -96,7 +96,7 @@ def test_formats_keep_the_scale(image, output, dtype, folder):
 
 def test_colours_are_channels_and_parameters_are_passed(folder, capsys):
     grid = ["--denoiser", "tv", "--param", "weight=5,15.5", "--param", "num_iter=20:60:20"]
-    call = ["calibrate", "colour.png", *grid, "--returns", "plain", "-o", "out.npy"]
+    call = ["calibrate", "colour.png", *grid, "--output", "plain", "-o", "out.npy"]
     assert main([*call, "--jobs", "2"]) == 0
     out = capsys.readouterr().out
     assert [tuple(line.split()[:2]) for line in out.splitlines()[2:6]] == [
@@ -114,7 +114,7 @@ def test_colours_are_colours_in_every_format_and_pages_are_no_colours(folder):
     np.save("colour.npy", X)
     tifffile.imwrite("colour.tif", X, photometric="rgb")
     tifffile.imwrite("pages.tif", np.moveaxis(X, -1, 0), photometric="minisblack")
-    grid = ["--denoiser", "gaussian", "--param", "sigma=1", "--returns", "plain"]
+    grid = ["--denoiser", "gaussian", "--param", "sigma=1", "--output", "plain"]
     for name in ("colour.png", "colour.npy", "colour.tif"):
         assert main(["calibrate", name, *grid, "-o", "out.npy"]) == 0
         expected = np.stack([gaussian(X[..., c].astype(float)) for c in range(3)], axis=-1)

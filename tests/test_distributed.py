@@ -16,6 +16,7 @@ from sk_n2s import (
     SelfSupervisedHalvingSearchCV,
     SelfSupervisedSearchCV,
 )
+from sk_n2s._utils.lazy import read_zarr, write_zarr
 from sk_n2s.cli import main
 from sk_n2s.denoisers import (
     DENOISERS,
@@ -28,8 +29,7 @@ from sk_n2s.denoisers import (
     uniform,
     wavelet,
 )
-from sk_n2s.distributed import read_zarr, write_zarr
-from sk_n2s.noise import NoiseCurve
+from sk_n2s.noise import NoiseCurve, NoiseModel
 
 da = pytest.importorskip("dask.array")
 pytest.importorskip("zarr")
@@ -69,9 +69,7 @@ def both(wrapper, X, chunks):
 @pytest.mark.parametrize("output", ["invariant", "plain", "blend"])
 @pytest.mark.parametrize("name", LOCAL)
 def test_local_denoisers_give_what_they_give_in_memory(name, output, image):
-    wrapper = JInvariantWrapper(
-        DENOISERS[name], output=output, noise_variance=0.04, **SET.get(name, {})
-    )
+    wrapper = JInvariantWrapper(DENOISERS[name], output=output, noise=0.2, **SET.get(name, {}))
     # Sums in other orders round differently; NL-means lets go of weights that are too small.
     atol = 1e-7 if name == "nl_means" else 1e-12
     assert_allclose(*both(wrapper, image, (30, 41)), rtol=0, atol=atol)
@@ -144,14 +142,12 @@ def test_random_sets_are_drawn_in_each_block(image):
 
 def test_a_blend_knows_the_variance_of_each_entry(image):
     variance = np.linspace(0.01, 0.2, 87)
-    wrapper = JInvariantWrapper(median, output="blend", noise_variance=variance)
+    wrapper = JInvariantWrapper(median, output="blend", noise=np.sqrt(variance))
     assert_allclose(*both(wrapper, image, (60, 40)), rtol=0, atol=1e-12)
-    wrapper.set_params(noise_variance=NoiseCurve(0.1, 0.03))
+    wrapper.set_params(noise=NoiseModel(curve=NoiseCurve(0.1, 0.03)))
     assert_allclose(*both(wrapper, np.abs(image), (60, 40)), rtol=0, atol=1e-12)
     lazy = JInvariantWrapper(median, output="blend").fit(da.from_array(image))
-    assert (
-        lazy.noise_variance_ == JInvariantWrapper(median, output="blend").fit(image).noise_variance_
-    )
+    assert lazy.noise_ == JInvariantWrapper(median, output="blend").fit(image).noise_
 
 
 def test_the_halo_decides_on_what_is_not_local(image):
@@ -198,7 +194,7 @@ def test_a_search_looks_at_pieces(search, image):
 
     large = np.tile(image, (4, 4))
     grid = {"sigma": [0.4, 0.6, 1.0, 4.0]}
-    wrapper = JInvariantWrapper(gaussian, noise_variance=0.04)
+    wrapper = JInvariantWrapper(gaussian, noise=0.2)
     in_memory = search(wrapper, grid).fit(large)
     lazy = search(wrapper, grid).fit(da.from_array(large, chunks=200))
     assert lazy.best_params_ == in_memory.best_params_ == {"sigma": 0.6}
@@ -206,10 +202,10 @@ def test_a_search_looks_at_pieces(search, image):
     assert isinstance(lazy.transform(da.from_array(large, chunks=200)), da.Array)
     assert lazy.transform(image).shape == image.shape
     assert lazy.estimated_psnr_ == pytest.approx(in_memory.estimated_psnr_, abs=0.3)
-    blind = JInvariantWrapper(denoiser, halo=5, noise_variance=0.04)
+    blind = JInvariantWrapper(denoiser, halo=5, noise=0.2)
     search(blind, grid).fit(da.from_array(large, chunks=200))
     assert max(seen) < 150**2
-    plain = JInvariantWrapper(tv, output="plain", num_iter=9, noise_variance=0.04)
+    plain = JInvariantWrapper(tv, output="plain", num_iter=9, noise=0.2)
     lazy = search(plain, {"weight": [0.01, 0.2, 2.0]}).fit(da.from_array(large, chunks=200))
     assert lazy.best_params_ == {"weight": 0.2} and lazy.estimated_psnr_ > 10
 

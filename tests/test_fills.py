@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
-from sk_n2s.fills import MeanFill, MedianFill, RandomFill, ZeroFill, check_fill
+from sk_n2s.masking.fills import MeanFill, MedianFill, RandomFill, ZeroFill, check_fill
 
 hidden_masks = hnp.arrays(bool, hnp.array_shapes(max_dims=3, min_side=2, max_side=6)).filter(
     lambda mask: not mask.all()

@@ -8,7 +8,7 @@ from skimage.restoration import denoise_wavelet as skimage_wavelet
 
 from sk_n2s import GridPartition, JInvariantWrapper, PairPartition, RandomPartition
 from sk_n2s.denoisers import gaussian, median, tv, uniform, wavelet
-from sk_n2s.fills import MeanFill
+from sk_n2s.masking.fills import MeanFill
 
 SIGMA = 0.2
 TRUTH = np.sin(np.linspace(0, 6, 24))[:, None] * np.cos(np.linspace(0, 9, 24))

@@ -8,10 +8,10 @@ import pytest
 from sklearn.decomposition import PCA
 
 from sk_n2s import CheckerboardPartition, ColumnPartition, GridPartition, RandomPartition
+from sk_n2s._utils.tiling import Piece
 from sk_n2s.denoisers import DENOISERS, exact_form_of, gaussian, median, reach_of, reaches, tv
-from sk_n2s.fills import MeanFill
-from sk_n2s.pieces import Piece
-from sk_n2s.views import ViewPlan
+from sk_n2s.masking.fills import MeanFill
+from sk_n2s.masking.views import ViewPlan
 
 PARAMS = {
     "bilateral": {"sigma_color": 0.3},
@@ -105,4 +105,4 @@ def test_an_exact_form_is_asked_once_for_a_piece(noisy):
     view = plan.view_of_piece(noisy[piece.outer], piece, None)
     np.testing.assert_array_equal(view.input, noisy[:30, 50:90])
     np.testing.assert_array_equal(view.target, noisy[:20, 60:80])
-    assert view.exact and view.counts.tolist() == [400] and view.noise_variance.shape == (1, 40)
+    assert view.exact and view.counts.tolist() == [400] and view.noise.shape == (1, 40)

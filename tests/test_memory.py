@@ -25,9 +25,9 @@ from sk_n2s import (
     SelfSupervisedHalvingSearchCV,
     SelfSupervisedSearchCV,
 )
-from sk_n2s._memory import key_of
 from sk_n2s.denoisers import exact_form_of, median, tv
-from sk_n2s.fills import MeanFill
+from sk_n2s.masking.fills import MeanFill
+from sk_n2s.search._memory import key_of
 
 
 @pytest.fixture
@@ -243,7 +243,7 @@ import package.inner
 import package.inner as other
 from package.inner import helper
 from sk_n2s import JInvariantWrapper
-from sk_n2s._memory import key_of
+from sk_n2s.search._memory import key_of
 
 log = logging.getLogger(__name__)
 

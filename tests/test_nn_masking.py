@@ -7,9 +7,9 @@ from sklearn.base import clone
 
 from sk_n2s import CheckerboardPartition, ColumnPartition, GridPartition, PairPartition
 from sk_n2s import RandomPartition as Random
-from sk_n2s.fills import MeanFill, MedianFill, RandomFill, ZeroFill
+from sk_n2s.masking.fills import MeanFill, MedianFill, RandomFill, ZeroFill
+from sk_n2s.masking.views import ViewPlan
 from sk_n2s.nn import Masker
-from sk_n2s.views import ViewPlan
 
 MODES = {
     "zero": ZeroFill(),

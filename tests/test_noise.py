@@ -6,14 +6,13 @@ from skimage.restoration import estimate_sigma
 
 from sk_n2s import JInvariantWrapper
 from sk_n2s.denoisers import gaussian, tv
-from sk_n2s.levels import check_noise_variance
 from sk_n2s.noise import (
     NoiseCurve,
     estimate_noise,
     estimate_noise_correlation,
     estimate_noise_curve,
-    variance_at,
 )
+from sk_n2s.risk.noise_level import noise_of
 
 
 @pytest.mark.parametrize("sigma", [1e-9, 0.1, 3.0, 1e9])
@@ -46,7 +45,7 @@ def test_channels_and_items_may_differ_in_all_but_the_noise(rng):
 def test_a_blend_estimates_the_noise_within_items(rng):
     X = rng.normal(size=(3, 40, 40)) + 100 * rng.normal(size=(3, 1, 1))
     wrapper = JInvariantWrapper(gaussian, output="blend", batch_axis=0).fit(X)
-    assert wrapper.noise_variance_ == pytest.approx(1, rel=0.2)
+    assert wrapper.noise_.level == pytest.approx(1, rel=0.2)
 
 
 def test_missing_entries_and_constant_areas_are_no_noise(rng):
@@ -62,7 +61,7 @@ def test_the_level_over_texture(rng):
     for name in ("camera", "brick", "coins"):
         clean = getattr(data, name)()[-256:, :256] / 255
         noisy = clean + rng.normal(scale=0.1, size=clean.shape)
-        found.append(np.sqrt(check_noise_variance(None, noisy)))
+        found.append(noise_of(None, noisy).level)
         wavelet.append(estimate_sigma(noisy))
     np.testing.assert_allclose(found, 0.1, rtol=0.02)
     assert np.abs(np.subtract(found, 0.1)).mean() < 0.5 * np.abs(np.subtract(wavelet, 0.1)).mean()
@@ -86,7 +85,7 @@ def test_the_curve_of_counts_with_read_noise(gain, scale, rng):
     assert curve.gain == pytest.approx(gain * scale, rel=0.1)
     assert curve.offset_and_read_noise(noisy)[1] == pytest.approx(3 * gain * scale, rel=0.25)
     truth = scale**2 * (gain * signal + 9 * gain**2)
-    error = variance_at(curve, scale * signal) / truth - 1
+    error = curve.variance(scale * signal) / truth - 1
     assert np.abs(error).mean() < 0.06
 
 

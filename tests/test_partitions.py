@@ -10,7 +10,7 @@ from sk_n2s import (
     PairPartition,
     RandomPartition,
 )
-from sk_n2s._arrays import fold
+from sk_n2s._utils.arrays import fold
 
 shapes = st.lists(st.integers(2, 7), min_size=1, max_size=4).map(tuple)
 

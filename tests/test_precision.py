@@ -46,9 +46,7 @@ def test_single_precision_takes_half_the_memory(name, output):
     side = 360 if name in LIMITS else 256
     double = np.random.default_rng(0).normal(size=(side, side))
     single = double.astype(np.float32)
-    wrapper = JInvariantWrapper(
-        DENOISERS[name], output=output, noise_variance=0.04, **PARAMS.get(name, {})
-    )
+    wrapper = JInvariantWrapper(DENOISERS[name], output=output, noise=0.2, **PARAMS.get(name, {}))
     if name == "dct" and output != "plain":  # slow
         wrapper.set_params(partition=GridPartition((1, 2)))
     limit = LIMITS.get(name, 0.6)
@@ -72,7 +70,7 @@ def test_memory_does_not_grow_with_candidates_or_masks():
         warnings.simplefilter("ignore")
         for params in ({}, {"n_splits": None}, {"scoring": "sure"}):
             for output in ("invariant", "plain", "blend"):
-                wrapper = JInvariantWrapper(nothing, output=output, noise_variance=1.0)
+                wrapper = JInvariantWrapper(nothing, output=output, noise=1.0)
                 search = SelfSupervisedSearchCV(wrapper, {"k": range(12)}, refit=False, **params)
                 search.fit(X[:64, :64])
                 assert peak(lambda search=search: search.fit(X)) < 4 * X.nbytes

@@ -8,6 +8,7 @@ import re
 import shlex
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -76,42 +77,61 @@ def _imports(path: Path) -> set[str]:
     for node in ast.parse(path.read_text()).body:
         if isinstance(node, ast.ImportFrom) and node.level:
             base = package.split(".")[: len(package.split(".")) - node.level + 1]
-            found.add(".".join([*base, node.module] if node.module else base))
+            module = ".".join([*base, node.module] if node.module else base)
+            parts = {f"{module}.{alias.name}" for alias in node.names} & set(MODULES)
+            found |= parts or {module}
     return found
 
 
-def test_modules_import_only_from_floors_below():
-    """The map of the design; a module that is not on it must be given a floor."""
-    floors = [
-        {"_arrays", "_callbacks", "_threads", "_warn"},
-        {"distributed"},
-        {"pieces"},
-        {"partitions", "fills", "losses", "risk", "splitters"},
-        {"noise"},
-        {"stabilization", "views"},
-        {"denoisers"},
-        {"_calling"},
-        {"_blocks", "_parameters", "blending", "levels"},
-        {"wrapper", "invariance", "_evaluation", "_grouping"},
-        {"_estimates", "_rounds", "_memory"},
-        {"_running"},
-        {"_base_search", "stacking"},
-        {"search"},
-        {"auto", "nn", "plotting", "racing"},
-        {"cli"},
-        {"__main__", "__init__"},
-    ]
-    floor_of = {name: k for k, names in enumerate(floors) for name in names}
+#: The rooms of the design, from the top down: a room imports only from those below it.
+ROOMS = [
+    "__main__",
+    "cli",
+    "__init__",
+    "testing",
+    "plotting",
+    "auto",
+    "stacking",
+    "search",
+    "nn",
+    "j_invariance",
+    "risk",
+    "denoisers",
+    "noise",
+    "masking",
+    "losses",
+    "_utils",
+]
+
+
+def _room(module: str) -> str:
+    """Return the room that a module of the package belongs to."""
+    return module.split(".")[1] if "." in module else "__init__"
+
+
+def test_rooms_import_only_from_those_below():
     root = Path(sk_n2s.__path__[0])
     for path in root.rglob("*.py"):
-        parts = path.relative_to(root).with_suffix("").parts
+        own = path.relative_to(root).with_suffix("").parts[0]
         for module in _imports(path):
-            target = module.split(".")[1] if "." in module else "__init__"
-            if parts[0] == target in ("denoisers", "nn") or (
-                parts == ("cli",) and target == "__init__"
-            ):
-                continue  # within the folder; the version
-            assert floor_of[target] < floor_of[parts[0]], f"{path} imports {module}"
+            room = _room(module)
+            if room != own:
+                assert ROOMS.index(room) > ROOMS.index(own), f"{path} imports {module}"
+
+
+def test_no_module_imports_itself_in_a_circle():
+    root = Path(sk_n2s.__path__[0])
+    graph = {}
+    for path in root.rglob("*.py"):
+        name = ".".join(("sk_n2s", *path.relative_to(root).with_suffix("").parts))
+        name = name.removesuffix(".__init__")
+        graph[name] = {m for m in _imports(path) if m in MODULES and m != name}
+    TopologicalSorter(graph).prepare()  # raises CycleError
+
+
+def test_the_root_holds_only_what_users_name():
+    files = [path.name for path in Path(sk_n2s.__path__[0]).iterdir() if path.is_file()]
+    assert len(files) <= 8, files
 
 
 def test_only_the_networks_import_torch():

@@ -46,7 +46,7 @@ def race(denoiser, grid, X, **params):
 )
 @pytest.mark.parametrize("output", ["invariant", "plain"])
 def test_it_chooses_what_the_whole_would_choose(denoiser, grid, params, output, large):
-    wrapper = JInvariantWrapper(denoiser, output=output, noise_variance=0.04, **params)
+    wrapper = JInvariantWrapper(denoiser, output=output, noise=0.2, **params)
     found = SelfSupervisedHalvingSearchCV(wrapper, grid).fit(large)
     assert found.best_params_ == SelfSupervisedSearchCV(wrapper, grid).fit(large).best_params_
     assert found.transform(large).shape == large.shape

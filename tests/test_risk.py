@@ -11,32 +11,33 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from sk_n2s import ColumnPartition, JInvariantWrapper, SelfSupervisedSearchCV
-from sk_n2s.blending import blend
 from sk_n2s.denoisers import gaussian, median, nl_means, tv, wavelet
-from sk_n2s.noise import NoiseCurve
-from sk_n2s.risk import probed_penalty, summarise
+from sk_n2s.noise import NoiseCurve, NoiseModel
+from sk_n2s.risk.blending import blend
+from sk_n2s.risk.error_estimate import summarise
+from sk_n2s.risk.sure import probed_divergence
 
 SIGMA = 0.2
 TRUTH = np.sin(np.linspace(0, 6, 24))[:, None] * np.cos(np.linspace(0, 9, 24))
 
 
-def test_the_penalty_of_a_linear_filter_is_its_trace(rng):
+def test_the_divergence_of_a_linear_filter_is_its_trace(rng):
     X = rng.normal(size=(200, 200))
     centre = gaussian(np.eye(1, 81, 40)[0], sigma=1.0)[40] ** 2
     smoothed = gaussian(X, sigma=1.0)
-    penalty = probed_penalty(lambda x: gaussian(x, sigma=1.0), X, smoothed, 4.0)
-    error = penalty.std() / 200
-    assert abs(penalty.mean() - 2 * 4.0 * centre) < 4 * error
-    assert error < 0.02 * penalty.mean()
-    np.testing.assert_allclose(probed_penalty(lambda x: x, X, X, 4.0), 8.0)
-    np.testing.assert_array_equal(probed_penalty(np.zeros_like, X, 0 * X, 4.0), 0)
-    np.testing.assert_array_equal(probed_penalty(lambda x: x, X, X, 0.0), 0)
+    divergence = probed_divergence(lambda x: gaussian(x, sigma=1.0), X, smoothed, 4.0)
+    error = divergence.std() / 200
+    assert abs(divergence.mean() - 2 * 4.0 * centre) < 4 * error
+    assert error < 0.02 * divergence.mean()
+    np.testing.assert_allclose(probed_divergence(lambda x: x, X, X, 4.0), 8.0)
+    np.testing.assert_array_equal(probed_divergence(np.zeros_like, X, 0 * X, 4.0), 0)
+    np.testing.assert_array_equal(probed_divergence(lambda x: x, X, X, 0.0), 0)
 
 
-def test_the_penalty_heeds_where_the_noise_is_strong():
+def test_the_divergence_heeds_where_the_noise_is_strong():
     X, variance = np.zeros((8, 8)), np.linspace(0, 1, 64).reshape(8, 8)
-    np.testing.assert_allclose(probed_penalty(lambda x: x / 2, X, X, variance), variance)
-    single = probed_penalty(lambda x: x, X.astype(np.float32), X.astype(np.float32), 1.0)
+    np.testing.assert_allclose(probed_divergence(lambda x: x / 2, X, X, variance), variance)
+    single = probed_divergence(lambda x: x, X.astype(np.float32), X.astype(np.float32), 1.0)
     np.testing.assert_allclose(single, 2, rtol=1e-5)
 
 
@@ -45,32 +46,36 @@ FORMS = [
     JInvariantWrapper(gaussian, sigma=0.7, output="plain"),
     JInvariantWrapper(tv, weight=0.2, output="plain"),
     JInvariantWrapper(wavelet, sigma=0.2, max_shifts=0, output="plain"),
-    JInvariantWrapper(gaussian, sigma=0.7, output="blend", noise_variance=SIGMA**2),
+    JInvariantWrapper(gaussian, sigma=0.7, output="blend", noise=SIGMA),
 ]
 
 
 @pytest.mark.parametrize("form", FORMS, ids=lambda form: f"{form.denoiser.__name__}-{form.output}")
-def test_loss_and_penalty_are_the_error_plus_the_variance(form):
+def test_loss_and_divergence_are_the_error_plus_the_variance(form):
     rng, gaps = np.random.default_rng(0), []
     for seed in range(150):
         noisy = TRUTH + rng.normal(scale=SIGMA, size=TRUTH.shape)
-        output, penalty = form.fit(noisy).output_and_penalty(noisy, SIGMA**2)
+        output, divergence = form.fit(noisy).output_and_divergence(noisy, NoiseModel(SIGMA))
         np.testing.assert_array_equal(output, form.transform(noisy))
         if form.output == "plain":  # the mean over probes, too
-            penalty = probed_penalty(form.transform, noisy, output, SIGMA**2, random_state=seed)
-        loss = np.mean((output - noisy) ** 2 + penalty)
+            divergence = probed_divergence(
+                form.transform, noisy, output, SIGMA**2, random_state=seed
+            )
+        loss = np.mean((output - noisy) ** 2 + divergence)
         gaps.append(loss - np.mean((output - TRUTH) ** 2))
     error = np.std(gaps) / np.sqrt(len(gaps))
-    # The weights of a blend depend a little on the data, which its penalty leaves out.
+    # The weights of a blend depend a little on the data, which its divergence leaves out.
     tolerance = 3 * error + (0.05 * SIGMA**2 if form.output == "blend" else 0)
     assert abs(np.mean(gaps) - SIGMA**2) < tolerance
     assert 3 * error < 0.06 * SIGMA**2
 
 
-def test_an_invariant_output_has_no_penalty(noisy):
-    output, penalty = JInvariantWrapper(median).fit(noisy).output_and_penalty(noisy, 0.01)
+def test_an_invariant_output_has_no_divergence(noisy):
+    output, divergence = (
+        JInvariantWrapper(median).fit(noisy).output_and_divergence(noisy, NoiseModel(0.1))
+    )
     np.testing.assert_array_equal(output, median.exact(noisy))
-    assert not penalty.any()
+    assert not divergence.any()
 
 
 # Summaries ------------------------------------------------------------------------------
@@ -99,9 +104,9 @@ def test_the_interval_covers_the_truth(clean):
     inside = []
     for seed in range(40):
         noisy = clean + np.random.default_rng(seed).normal(scale=0.1, size=clean.shape)
-        search = SelfSupervisedSearchCV(
-            JInvariantWrapper(median, noise_variance=0.01), {"radius": [1]}
-        ).fit(noisy)
+        search = SelfSupervisedSearchCV(JInvariantWrapper(median, noise=0.1), {"radius": [1]}).fit(
+            noisy
+        )
         low, high = search.error_estimate_.interval
         inside.append(low <= np.mean((search.transform(noisy) - clean) ** 2) <= high)
     assert np.mean(inside) >= 0.9
@@ -110,7 +115,7 @@ def test_the_interval_covers_the_truth(clean):
 @pytest.mark.parametrize("output", ["invariant", "plain", "blend"])
 @pytest.mark.parametrize("given", [0.01, None], ids=["given", "estimated"])
 def test_a_search_estimates_the_error_of_what_it_returns(output, given, noisy, clean):
-    wrapper = JInvariantWrapper(tv, output=output, noise_variance=given)
+    wrapper = JInvariantWrapper(tv, output=output, noise=given)
     search = SelfSupervisedSearchCV(wrapper, {"weight": [0.05, 0.1]}).fit(noisy)
     truth = np.mean((search.transform(noisy) - clean) ** 2)
     assert search.estimated_mse_ == pytest.approx(truth, abs=0.03 * 0.01 if given else 0.06 * 0.01)
@@ -119,7 +124,7 @@ def test_a_search_estimates_the_error_of_what_it_returns(output, given, noisy, c
         10 * np.log10(np.ptp(search.transform(noisy)) ** 2 / search.estimated_mse_)
     )
     assert search.estimated_psnr_interval_[0] < search.estimated_psnr_
-    assert search.noise_variance_ == pytest.approx(0.01, rel=0.05)
+    assert search.noise_.level == pytest.approx(0.1, rel=0.025)
     assert pickle.loads(pickle.dumps(search)).estimated_mse_ == search.estimated_mse_
 
 
@@ -172,11 +177,11 @@ def test_no_search_returns_the_noisy_data_as_its_plain_output(texture, name, lev
     }
     if denoiser is gaussian:
         scaled = grid
-    wrapper = JInvariantWrapper(denoiser, output="plain", noise_variance=(level / 255) ** 2)
+    wrapper = JInvariantWrapper(denoiser, output="plain", noise=level / 255)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # some beat nothing on gravel
         told = SelfSupervisedSearchCV(wrapper, scaled).fit(noisy)
-        alone = SelfSupervisedSearchCV(clone(wrapper).set_params(noise_variance=None), scaled)
+        alone = SelfSupervisedSearchCV(clone(wrapper).set_params(noise=None), scaled)
         alone.fit(noisy)
     every = [
         _psnr(wrapper.set_params(**params).fit(noisy).transform(noisy), clean)
@@ -201,14 +206,12 @@ def test_masks_alone_would_fall_into_the_trap():
 
 def test_outputs_are_ranked_on_one_scale(noisy, clean):
     grid = {"weight": [0.03, 0.06, 0.1], "output": ["invariant", "plain", "blend"]}
-    search = SelfSupervisedSearchCV(
-        JInvariantWrapper(tv, noise_variance=0.01), grid, scoring="sure"
-    ).fit(noisy)
+    search = SelfSupervisedSearchCV(JInvariantWrapper(tv, noise=0.1), grid, scoring="sure").fit(
+        noisy
+    )
     scores = search.cv_results_["mean_test_score"]
     truth = [
-        -np.mean(
-            (JInvariantWrapper(tv, noise_variance=0.01, **p).fit_transform(noisy) - clean) ** 2
-        )
+        -np.mean((JInvariantWrapper(tv, noise=0.1, **p).fit_transform(noisy) - clean) ** 2)
         for p in search.cv_results_["params"]
     ]
     assert truth[search.best_index_] > max(truth) - 1e-4
@@ -217,7 +220,7 @@ def test_outputs_are_ranked_on_one_scale(noisy, clean):
     kinds = [p["output"] for p in search.cv_results_["params"]]
     plain = [s for s, kind in zip(scores, kinds, strict=True) if kind == "plain"]
     by_default = SelfSupervisedSearchCV(
-        JInvariantWrapper(tv, noise_variance=0.01, output="plain"), {"weight": grid["weight"]}
+        JInvariantWrapper(tv, noise=0.1, output="plain"), {"weight": grid["weight"]}
     ).fit(noisy)
     assert by_default.n_splits_ == 16  # one call answers for all sets
     assert max(plain) == pytest.approx(by_default.best_score_, rel=0.05)
@@ -240,7 +243,7 @@ def test_who_does_not_beat_the_noise_is_told_so(rng):
     checks = np.indices((64, 64)).sum(axis=0) % 2 * 10.0
     noisy = checks + rng.normal(scale=0.5, size=checks.shape)
     for output in ("plain", "invariant"):
-        wrapper = JInvariantWrapper(gaussian, output=output, noise_variance=0.25)
+        wrapper = JInvariantWrapper(gaussian, output=output, noise=0.5)
         with pytest.warns(UserWarning, match="No candidate is better than the noisy data"):
             SelfSupervisedSearchCV(wrapper, {"sigma": [1.0, 2.0]}).fit(noisy)
     flat = rng.normal(size=checks.shape)
@@ -266,20 +269,20 @@ def test_a_noise_curve_is_evaluated_at_the_prediction(rng):
     signal = np.repeat([4.0, 100.0], 200)[:, None] * np.ones(40)
     counts = rng.poisson(signal).astype(float)
     curve = NoiseCurve(1.0, 0.0, 0.01)
-    mixed = blend(counts, signal, curve)
-    np.testing.assert_allclose(mixed.noise_variance, signal)
-    wrapper = JInvariantWrapper(gaussian, sigma=3.0, output="blend", noise_variance=curve)
-    white = JInvariantWrapper(gaussian, sigma=3.0, output="blend", noise_variance=52.0)
+    mixed = blend(counts, signal, NoiseModel(curve=curve))
+    np.testing.assert_allclose(mixed.variance, signal)
+    wrapper = JInvariantWrapper(gaussian, sigma=3.0, output="blend", noise=NoiseModel(curve=curve))
+    white = JInvariantWrapper(gaussian, sigma=3.0, output="blend", noise=np.sqrt(52.0))
     error, worse = (np.mean((w.fit_transform(counts) - signal) ** 2) for w in (wrapper, white))
     assert error < worse
-    assert wrapper.noise_variance_ is curve
+    assert wrapper.noise_.curve is curve
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("scale", [1e-25, 1e-12, 1e12, 1e22])
 def test_scores_of_all_outputs_are_on_the_scale_of_the_data(scale, dtype, noisy):
     def scores(unit):
-        wrapper = JInvariantWrapper(gaussian, noise_variance=(0.1 * unit) ** 2)
+        wrapper = JInvariantWrapper(gaussian, noise=0.1 * unit)
         grid = {"output": ["invariant", "plain", "blend"]}
         search = SelfSupervisedSearchCV(wrapper, grid, scoring="sure")
         return search.fit((noisy * unit).astype(dtype)).cv_results_["mean_test_score"] / unit**2

@@ -30,8 +30,8 @@ from sk_n2s import (
     WholeArray,
 )
 from sk_n2s.denoisers import exact_form_of, gaussian, median, nl_means, tv, uniform
-from sk_n2s.fills import MeanFill
 from sk_n2s.losses import absolute_error, poisson_deviance, squared_error
+from sk_n2s.masking.fills import MeanFill
 
 
 def test_it_chooses_what_the_truth_would_choose(noisy, clean):
@@ -429,7 +429,7 @@ def test_a_loss_that_is_not_one_for_each_entry_says_so(noisy):
 
 
 def test_ties_are_broken_by_order(noisy):
-    grid = {"radius": [2, 3], "mode": ["nearest"], "noise_variance": [1.0, 2.0]}
+    grid = {"radius": [2, 3], "mode": ["nearest"], "noise": [1.0, 2.0]}
     search = SelfSupervisedSearchCV(JInvariantWrapper(median), grid).fit(noisy)
     ranks = search.cv_results_["rank_test_score"]
     assert sorted(ranks) == [1, 1, 3, 3]

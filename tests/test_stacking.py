@@ -61,7 +61,7 @@ def test_the_average_is_at_least_as_good_as_its_best_member(output, noisy, clean
 
 def test_plain_and_blended_outputs_of_one_denoiser(noisy, clean):
     pair = [(output, _members(output, ["tv"])[0][1]) for output in ("plain", "blend")]
-    stacker = SelfSupervisedStacker(pair, noise_variance=0.01)
+    stacker = SelfSupervisedStacker(pair, noise=0.1)
     denoised = stacker.fit_transform(noisy)
     alone = [np.mean((m.transform(noisy) - clean) ** 2) for m in stacker.estimators_]
     assert np.mean((denoised - clean) ** 2) < min(alone)
@@ -69,7 +69,7 @@ def test_plain_and_blended_outputs_of_one_denoiser(noisy, clean):
 
 def test_of_j_invariant_members_no_noise_level_is_needed(noisy):
     stacker = SelfSupervisedStacker(_members("invariant")).fit(noisy)
-    assert not hasattr(stacker, "noise_variance_")
+    assert not hasattr(stacker, "noise_")
     residuals = np.array([(m.transform(noisy) - noisy).ravel() for m in stacker.estimators_])
     weights = np.array(list(stacker.weights_.values()))
     gradient = residuals @ (weights @ residuals)
@@ -119,5 +119,5 @@ def test_the_noise_is_that_of_items(clean):
     wrapper = JInvariantWrapper(gaussian, sigma=1.0, output="plain", batch_axis=0)
     stacker = SelfSupervisedStacker([("a", wrapper)]).fit(noisy)
     search = SelfSupervisedSearchCV(wrapper, {"sigma": [1.0]}).fit(noisy)
-    assert stacker.noise_variance_ == search.noise_variance_
+    assert stacker.noise_ == search.noise_
     np.testing.assert_allclose(stacker.error_estimate_.interval, search.error_estimate_.interval)

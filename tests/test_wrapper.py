@@ -25,7 +25,7 @@ from sk_n2s import (
     check_j_invariance,
 )
 from sk_n2s.denoisers import DENOISERS, bilateral, gaussian, median, nl_means, tv, uniform, wavelet
-from sk_n2s.fills import MeanFill
+from sk_n2s.masking.fills import MeanFill
 
 
 def _masked_by_hand(denoiser, X, stride):
@@ -210,19 +210,19 @@ def test_wrapper_parameters_win_over_those_of_the_denoiser(rng):
             "leave no axis",
         ),
         (
-            lambda: JInvariantWrapper(tv, output="blend", noise_variance=-1),
+            lambda: JInvariantWrapper(tv, output="blend", noise=-1),
             ValueError,
-            "noise_variance=-1 must be",
+            "noise=-1 must be",
         ),
         (
-            lambda: JInvariantWrapper(tv, output="blend", noise_variance=np.ones(5)),
+            lambda: JInvariantWrapper(tv, output="blend", noise=np.ones(5)),
             ValueError,
-            "noise_variance of shape",
+            "noise of shape",
         ),
         (
-            lambda: JInvariantWrapper(tv, output="blend", noise_variance="a"),
+            lambda: JInvariantWrapper(tv, output="blend", noise="a"),
             ValueError,
-            "noise_variance='a' must be",
+            "noise='a' must be",
         ),
         (
             lambda: JInvariantWrapper(tv, fill=MeanFill(np.ones((3, 3, 3)))),
@@ -530,10 +530,10 @@ def test_scores(noisy, clean):
 
 
 @pytest.mark.parametrize("denoiser", [median, gaussian, tv], ids=lambda g: g.__name__)
-@pytest.mark.parametrize("noise_variance", [None, 0.01], ids=["estimated", "given"])
-def test_the_blend_is_better_than_what_it_blends(denoiser, noise_variance, noisy, clean):
+@pytest.mark.parametrize("noise", [None, 0.01], ids=["estimated", "given"])
+def test_the_blend_is_better_than_what_it_blends(denoiser, noise, noisy, clean):
     def error(output):
-        wrapper = JInvariantWrapper(denoiser, output=output, noise_variance=noise_variance)
+        wrapper = JInvariantWrapper(denoiser, output=output, noise=noise)
         return -wrapper.fit(noisy).score(noisy, clean)
 
     assert error("blend") < min(error("invariant"), 0.01)
@@ -542,17 +542,17 @@ def test_the_blend_is_better_than_what_it_blends(denoiser, noise_variance, noisy
 def test_the_blend_follows_its_formula(noisy):
     """λ = σ²/(σ² + τ²): all of f without an excess, all of x without noise."""
     f = gaussian.exact(noisy)
-    silent = JInvariantWrapper(gaussian, output="blend", noise_variance=0.0)
+    silent = JInvariantWrapper(gaussian, output="blend", noise=0.0)
     assert_allclose(silent.fit_transform(noisy), noisy)
-    loud = JInvariantWrapper(gaussian, output="blend", noise_variance=1e6)
+    loud = JInvariantWrapper(gaussian, output="blend", noise=1e3)
     assert_allclose(loud.fit_transform(noisy), f)
     variance = 0.01
     residual = gaussian.exact((f - noisy) ** 2, sigma=6.0)
     weight = variance / np.maximum(residual, variance)
-    some = JInvariantWrapper(gaussian, output="blend", noise_variance=variance)
+    some = JInvariantWrapper(gaussian, output="blend", noise=np.sqrt(variance))
     expected = weight * f + (1 - weight) * noisy
     assert_allclose(some.fit_transform(noisy), expected)
-    everywhere = some.set_params(noise_variance=np.full(noisy.shape, variance))
+    everywhere = some.set_params(noise=np.full(noisy.shape, variance))
     assert_allclose(everywhere.fit_transform(noisy), expected)
 
 
@@ -560,8 +560,8 @@ def test_a_blend_asked_for_after_fit_was_not_fitted(noisy):
     wrapper = JInvariantWrapper(gaussian).fit(noisy).set_params(output="blend")
     with pytest.raises(NotFittedError):
         wrapper.transform(noisy)
-    each = JInvariantWrapper(gaussian, output="blend", noise_variance=np.ones(noisy.shape))
-    with pytest.raises(ValueError, match="noise_variance of shape"):
+    each = JInvariantWrapper(gaussian, output="blend", noise=np.ones(noisy.shape))
+    with pytest.raises(ValueError, match="noise of shape"):
         each.fit(noisy).transform(noisy[:50])
 
 

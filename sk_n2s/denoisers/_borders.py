@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .._arrays import per_axis
+from .._utils.arrays import per_axis
 
 __all__ = ["border_index", "check_mode", "check_radius", "reach_within"]
 
@@ -36,38 +36,10 @@ def check_radius(radius, ndim: int) -> tuple[int, ...]:
 
 
 def border_index(length: int, margin: int, mode: str) -> np.ndarray:
-    """Return which entry of an axis stands at each place from ``-margin`` on.
-
-    Parameters
-    ----------
-    length : int
-        The length of the axis.
-    margin : int
-        How many places to add on either side.
-    mode : {"reflect", "nearest", "mirror", "wrap"}
-        The border mode.
-
-    Returns
-    -------
-    ndarray of int, shape (length + 2 * margin,)
-        The entry's position within the axis.
-    """
+    """Return which entry of an axis stands at each place from ``-margin`` on."""
     return np.pad(np.arange(length), margin, mode=_MODES[mode])
 
 
 def reach_within(radii: tuple[int, ...], mode: str) -> tuple[float, ...]:
-    """Return how far a filter looks, given what lies beyond the border.
-
-    Parameters
-    ----------
-    radii : tuple of int
-        The radius along each axis.
-    mode : str
-        The border mode.
-
-    Returns
-    -------
-    tuple of float
-        The radii, or infinities where the border is joined to the opposite one.
-    """
+    """Return how far a filter looks, given what lies beyond the border."""
     return (inf,) * len(radii) if mode == "wrap" else radii

@@ -6,77 +6,26 @@ from numbers import Real
 
 import numpy as np
 
-from ..noise import estimate_noise
+from ..noise.level import estimate_noise
 
 __all__ = ["binary_unit", "noise_relative", "non_negative"]
 
 
 def binary_unit(X) -> float:
-    """Return the power of two next to the standard deviation of `X`, or 1 if that is 0.
-
-    scikit-image's functions add absolute constants here and there, and so suit data of
-    order 1. Dividing by a power of two, and multiplying again, changes no digit.
-
-    Parameters
-    ----------
-    X : ndarray
-        The data.
-
-    Returns
-    -------
-    float
-        A power of two.
-    """
+    """Return the power of two next to the standard deviation of `X`, or 1 if that is 0."""
     deviation = float(np.std(X, dtype=np.float64))
     return 2.0 ** round(np.log2(deviation)) if deviation > 0 else 1.0
 
 
 def noise_relative(value, factor: float, X, channel_axis, *, name: str) -> float:
-    """Return a strength in the unit of the data.
-
-    Parameters
-    ----------
-    value : float or None
-        What the user gave; None asks for `factor` times the noise level of `X`.
-    factor : float
-        How many standard deviations of the noise the default is.
-    X : ndarray
-        The data.
-    channel_axis : int or None
-        The axis of channels.
-    name : str
-        The parameter's name, for the error message.
-
-    Returns
-    -------
-    float
-        The strength.
-    """
+    """Return a strength in the unit of the data."""
     if value is None:
         return factor * estimate_noise(X, channel_axis=channel_axis)
     return non_negative(value, name=name)
 
 
 def non_negative(value, *, name: str) -> float:
-    """Return `value` as a float.
-
-    Parameters
-    ----------
-    value : object
-        What the user gave.
-    name : str
-        The parameter's name, for the error message.
-
-    Returns
-    -------
-    float
-        The value.
-
-    Raises
-    ------
-    ValueError
-        If it is not a finite number, or negative.
-    """
+    """Return `value` as a float."""
     strength = float(value) if isinstance(value, Real) else np.nan
     if not (np.isfinite(strength) and strength >= 0):
         raise ValueError(f"{name}={value!r} must be a finite number that is not negative.")

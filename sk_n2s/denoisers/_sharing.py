@@ -26,10 +26,7 @@ _shelf = _Shelf()
 
 @contextmanager
 def sharing() -> Iterator[None]:
-    """Keep what `shared` works out, for as long as the context lasts.
-
-    Arrays that are shown to denoisers must not change in it.
-    """
+    """Keep what `shared` works out, for as long as the context lasts."""
     with _shelf.lock:
         _shelf.users += 1
     try:
@@ -42,22 +39,7 @@ def sharing() -> Iterator[None]:
 
 
 def shared(function: Callable, X: np.ndarray, *args: Any) -> Any:
-    """Return ``function(X, *args)``, worked out once for the same array while `sharing`.
-
-    Parameters
-    ----------
-    function : callable
-        The function; its result must not be modified.
-    X : ndarray
-        The array. It is the same if it is the same memory, not only equal.
-    *args : object
-        Further arguments, which are compared by their values.
-
-    Returns
-    -------
-    object
-        The result.
-    """
+    """Return ``function(X, *args)``, worked out once for the same array while `sharing`."""
     key = (X.__array_interface__["data"], X.shape, X.strides, X.dtype.str, args)
     with _shelf.lock:
         if not _shelf.users:

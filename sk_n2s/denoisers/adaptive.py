@@ -8,7 +8,7 @@ from math import ceil
 import numpy as np
 from skimage.restoration import denoise_nl_means
 
-from .._arrays import per_axis
+from .._utils.arrays import per_axis
 from ._scale import binary_unit, noise_relative, non_negative
 from .locality import reaches
 

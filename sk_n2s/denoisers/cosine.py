@@ -8,7 +8,7 @@ from itertools import product
 import numpy as np
 from scipy import fft
 
-from .._arrays import per_axis, split_axes
+from .._utils.arrays import per_axis, split_axes
 from ._scale import noise_relative, non_negative
 from .locality import reaches
 

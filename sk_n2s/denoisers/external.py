@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import fft
 
-from .._arrays import split_axes
+from .._utils.arrays import split_axes
 from ._scale import noise_relative
 
 __all__ = ["bm3d"]

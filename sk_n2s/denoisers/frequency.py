@@ -7,7 +7,7 @@ from math import inf
 import numpy as np
 from scipy import fft
 
-from .._arrays import along, split_axes
+from .._utils.arrays import along, split_axes
 from ._scale import non_negative
 from ._sharing import shared
 from .exact import exact_form_of
@@ -123,46 +123,14 @@ def wiener(X, *, cutoff=0.1, exponent=2.0, channel_axis=None):
 
 @exact_form_of(butterworth)
 def butterworth_exact(X, *, cutoff=0.25, order=2.0, channel_axis=None):
-    """Filter as `butterworth` does, each entry itself left out.
-
-    Parameters
-    ----------
-    X, cutoff, order, channel_axis
-        As for `butterworth`.
-
-    Returns
-    -------
-    ndarray of the shape and dtype of `X`
-        (g(x)ᵢ − cᵢ·xᵢ) / (1 − cᵢ), where cᵢ is what the entry contributes to its own output.
-
-    Raises
-    ------
-    ValueError
-        If a parameter does not fit, or an entry contributes all.
-    """
+    """Filter as `butterworth` does, each entry itself left out."""
     gain = _butterworth_gain(X, cutoff, order, channel_axis)
     return _leave_one_out(X, gain, split_axes(X.ndim, channel_axis, None)[2], cutoff)
 
 
 @exact_form_of(wiener)
 def wiener_exact(X, *, cutoff=0.1, exponent=2.0, channel_axis=None):
-    """Filter as `wiener` does, each entry itself left out.
-
-    Parameters
-    ----------
-    X, cutoff, exponent, channel_axis
-        As for `wiener`.
-
-    Returns
-    -------
-    ndarray of the shape and dtype of `X`
-        (g(x)ᵢ − cᵢ·xᵢ) / (1 − cᵢ), where cᵢ is what the entry contributes to its own output.
-
-    Raises
-    ------
-    ValueError
-        If a parameter does not fit, or an entry contributes all.
-    """
+    """Filter as `wiener` does, each entry itself left out."""
     gain = _wiener_gain(X, cutoff, exponent, channel_axis)
     return _leave_one_out(X, gain, split_axes(X.ndim, channel_axis, None)[2], cutoff)
 
@@ -222,12 +190,7 @@ def _leave_one_out(X, gain, axes, cutoff):
 
 
 def _own_weight(gain, axes) -> np.ndarray:
-    """Return how much of itself each entry keeps, in the first half of the first of the axes.
-
-    The second half is its mirror image. The squares of the basis vectors of the cosine
-    transform, (1 + cos(πk(2i + 1)/n)) / n, are cosines of twice the frequency, which agree up
-    to the sign for k and n − k: the weights are a cosine transform of half the length.
-    """
+    """Return how much of itself each entry keeps, in the first half of the first of the axes."""
     own = gain
     for axis in axes:
         n = gain.shape[axis]

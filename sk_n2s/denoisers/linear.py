@@ -8,7 +8,7 @@ from functools import partial, reduce
 import numpy as np
 from scipy import ndimage
 
-from .._arrays import has_nan
+from .._utils.arrays import has_nan
 from ._borders import border_index, check_mode, check_radius, reach_within
 from .exact import exact_form_of
 from .locality import reaches
@@ -23,11 +23,7 @@ _LITTLE = 0.1
 
 
 def _own_weight(kernel: np.ndarray, length: int, mode: str) -> np.ndarray:
-    """Return how much of itself each entry of an axis keeps under a 1-D filter.
-
-    Away from the border that is the kernel's centre; near it, the copies of the entry that
-    the border mode makes count as well.
-    """
+    """Return how much of itself each entry of an axis keeps under a 1-D filter."""
     radius = len(kernel) // 2
     place = border_index(length, radius, mode)
     position = np.arange(length)
@@ -38,11 +34,7 @@ def _own_weight(kernel: np.ndarray, length: int, mode: str) -> np.ndarray:
 
 
 def _leave_one_out(X, smooth: Callable, kernels, mode: str):
-    """Return (g(x)ᵢ − cᵢ·xᵢ) / (1 − cᵢ) for a separable filter g.
-
-    With missing entries, x is 0 and the 1 of the denominator becomes g of the visible
-    entries' indicator: the weighted mean of the visible others.
-    """
+    """Return (g(x)ᵢ − cᵢ·xᵢ) / (1 − cᵢ) for a separable filter g."""
     own = [_own_weight(k, n, mode).astype(X.dtype) for k, n in zip(kernels, X.shape, strict=True)]
     rest = 1 - float(np.prod([w.max() for w in own]))
     centre, shown = X.dtype.type(0), X
@@ -83,24 +75,7 @@ def _along_all(weights: list[np.ndarray]) -> np.ndarray:
 
 
 def take_out(answer: np.ndarray, X: np.ndarray, own: np.ndarray, centre=0) -> np.ndarray:
-    """Take each entry out of a filter's answer, in place: (g(x)ᵢ − cᵢ·xᵢ) / (1 − cᵢ).
-
-    Parameters
-    ----------
-    answer : ndarray
-        The answer g(x − centre); it becomes that of the others, centre included.
-    X : ndarray of the same shape
-        The data.
-    own : ndarray that broadcasts to that shape
-        How much of itself each entry keeps.
-    centre : float, default=0
-        What was taken off the data.
-
-    Returns
-    -------
-    ndarray
-        `answer` itself.
-    """
+    """Take each entry out of a filter's answer, in place: (g(x)ᵢ − cᵢ·xᵢ) / (1 − cᵢ)."""
     rows = max(1, _CACHED * len(X) // X.size)
     for start in range(0, len(X), rows):  # each of which fits into the cache
         block = slice(start, start + rows)
@@ -173,20 +148,7 @@ def uniform(X, *, radius=1, mode="reflect"):
 
 @exact_form_of(uniform, missing=True)
 def uniform_exact(X, *, radius=1, mode="reflect"):
-    """Replace each entry by the mean of the box around it, itself left out.
-
-    Parameters
-    ----------
-    X : ndarray of float, any number of axes
-        The data; NaN entries are left out too.
-    radius, mode
-        As for `uniform`.
-
-    Returns
-    -------
-    ndarray of the shape and dtype of `X`
-        The predictions; NaN where the box holds no other entry.
-    """
+    """Replace each entry by the mean of the box around it, itself left out."""
     radii = check_radius(radius, X.ndim)
     kernels = [np.full(2 * r + 1, 1 / (2 * r + 1)) for r in radii]
     smooth = partial(uniform, radius=radius, mode=mode)
@@ -242,25 +204,7 @@ def gaussian(X, *, sigma=1.0, truncate=4.0, mode="reflect"):
 
 @exact_form_of(gaussian, missing=True)
 def gaussian_exact(X, *, sigma=1.0, truncate=4.0, mode="reflect"):
-    """Replace each entry by the Gaussian-weighted mean of those around it, itself left out.
-
-    Parameters
-    ----------
-    X : ndarray of float, any number of axes
-        The data; NaN entries are left out too.
-    sigma, truncate, mode
-        As for `gaussian`.
-
-    Returns
-    -------
-    ndarray of the shape and dtype of `X`
-        The predictions; NaN where no other entry has any weight.
-
-    Raises
-    ------
-    ValueError
-        If `sigma` is so small that the filter looks at nothing but the entry itself.
-    """
+    """Replace each entry by the Gaussian-weighted mean of those around it, itself left out."""
     sigmas = _check_sigma(sigma, truncate, X.ndim)
     kernels = []
     for s in sigmas:

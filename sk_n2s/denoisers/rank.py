@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-from .._arrays import along
+from .._utils.arrays import along
 from ._borders import border_index, check_mode, check_radius, reach_within
 from .exact import exact_form_of
 from .locality import reaches
@@ -76,20 +76,7 @@ def median(X, *, radius=1, mode="nearest"):
 
 @exact_form_of(median, missing=True)
 def median_exact(X, *, radius=1, mode="nearest"):
-    """Replace each entry by the median of the ball around it, itself left out.
-
-    Parameters
-    ----------
-    X : ndarray of float, any number of axes
-        The data; NaN entries are left out too.
-    radius, mode
-        As for `median`.
-
-    Returns
-    -------
-    ndarray of the shape and dtype of `X`
-        The predictions; NaN where the ball holds no other entry.
-    """
+    """Replace each entry by the median of the ball around it, itself left out."""
     radii = check_radius(radius, X.ndim)
     footprint = _ball(radii)
     footprint[radii] = False  # the centre
@@ -133,11 +120,7 @@ def median_exact(X, *, radius=1, mode="nearest"):
 
 
 def _with_border(X, radii, mode):
-    """Return a short signal with its border, and where it lies in that; else all as it is.
-
-    SciPy's fast filter of signals folds them back once, where a window wider than the signal
-    asks for more (seen in 1.17).
-    """
+    """Return a short signal with its border, and where it lies in that; else all as it is."""
     if X.ndim > 1 or 2 * radii[0] < len(X):
         return X, ...
     radius = radii[0]

@@ -5,21 +5,20 @@ from __future__ import annotations
 from itertools import combinations_with_replacement, pairwise, product
 from math import ceil, prod
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.base import clone
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.parallel import Parallel, delayed
-from sklearn.utils.validation import check_is_fitted, validate_data
 
-from .._arrays import as_float_array, split_axes
-from ..fills import MeanFill
+from .._utils.base import BaseDenoiser
 from ..losses import true_score
-from ..partitions import GridPartition
-from ..views import View, ViewPlan
+from ..masking.fills import MeanFill
+from ..masking.partitions import GridPartition
+from ..masking.views import View, ViewPlan
 
 __all__ = ["RegressionDenoiser"]
 
@@ -36,7 +35,7 @@ _BLOCK = 2**21
 _FEWEST = 20
 
 
-class RegressionDenoiser(TransformerMixin, BaseEstimator):
+class RegressionDenoiser(BaseDenoiser):
     """Predict each entry from what surrounds it, by any regressor.
 
     A regressor learns, on the noisy data alone, to predict entries from features of their
@@ -165,7 +164,7 @@ class RegressionDenoiser(TransformerMixin, BaseEstimator):
             If a parameter is not valid, or does not fit `X`.
         """
         self._validate_params()
-        axes = split_axes(X.ndim, self.channel_axis, self.batch_axis)[2]
+        axes = self.axes(X.ndim).neighbours
         self._checked_scales(len(axes))
         if all(X.shape[a] == 1 for a in axes):
             raise ValueError(
@@ -206,7 +205,7 @@ class RegressionDenoiser(TransformerMixin, BaseEstimator):
         return scales
 
     def _invariant(self, X):
-        channel, batch, axes = split_axes(X.ndim, self.channel_axis, self.batch_axis)
+        channel, batch, axes = self.axes(X.ndim)
         scales = self._checked_scales(len(axes))
         # Double precision, for sums that lose no digit of the noise to an offset.
         values = X[..., np.newaxis] if channel is None else np.moveaxis(X, channel, -1)
@@ -259,57 +258,24 @@ class RegressionDenoiser(TransformerMixin, BaseEstimator):
         TypeError, ValueError
             If the data or a parameter are not valid, or do not fit each other.
         """
-        array = as_float_array(X)
+        array = self._as_data(X)
         self.view_plan(array)
-        for name in ("n_features_in_", "feature_names_in_", "n_axes_"):
-            self.__dict__.pop(name, None)  # of an earlier fit
-        if array.ndim == 2:
-            validate_data(self, X, reset=True, skip_check_array=True)
-        self.n_axes_ = array.ndim
+        self._remember(X, array)
         return self
 
-    def transform(self, X):
-        """Denoise: cross-fit on `X`, and predict it.
+    @property
+    def is_j_invariant(self) -> bool:
+        """True: no prediction depends on its own entry."""
+        return True
 
-        Parameters
-        ----------
-        X : array-like
-            The noisy data, with as many axes as those given to `fit`, of any lengths.
-
-        Returns
-        -------
-        ndarray of the shape of `X`
-            The denoised data, as floats on the scale of `X`.
-
-        Raises
-        ------
-        TypeError, ValueError
-            If `X` is not valid, or the regressor fails.
-        """
-        check_is_fitted(self, "n_axes_")
-        X = as_float_array(X)
-        if X.ndim != self.n_axes_:
-            raise ValueError(
-                f"X has {X.ndim} axes, but RegressionDenoiser was fitted to data with "
-                f"{self.n_axes_}. Reshape your data, or fit again."
-            )
+    def _denoise(self, X: np.ndarray) -> np.ndarray:
         self.view_plan(X)
         return self._invariant(X)
 
-    def predict(self, X):
-        """Denoise: the same as `transform`.
-
-        Parameters
-        ----------
-        X : array-like
-            The noisy data.
-
-        Returns
-        -------
-        ndarray of the shape of `X`
-            The denoised data.
-        """
-        return self.transform(X)
+    def output_and_divergence(  # noqa: D102
+        self, X: np.ndarray, noise: Any
+    ) -> tuple[np.ndarray, np.ndarray]:
+        return self._denoise(X), np.zeros(())
 
     def score(self, X, y=None):
         """Return minus the self-supervised loss, or minus the true error.
@@ -332,36 +298,8 @@ class RegressionDenoiser(TransformerMixin, BaseEstimator):
         ValueError
             If `y` does not have the shape of `X`.
         """
-        check_is_fitted(self)
-        X = as_float_array(X)
-        return true_score(X if y is None else y, X, self.transform)
-
-    @available_if(lambda self: not hasattr(self, "n_axes_") or hasattr(self, "feature_names_in_"))
-    def get_feature_names_out(self, input_features=None):
-        """Return the names of the columns of a table: those that it came with.
-
-        Of arrays, whose columns have no names, a fitted denoiser does not have this method,
-        and `set_output` leaves them arrays.
-
-        Parameters
-        ----------
-        input_features : array-like of str, default=None
-            Ignored, present for scikit-learn's interface.
-
-        Returns
-        -------
-        ndarray of str
-            The names.
-        """
-        check_is_fitted(self, "n_axes_")
-        return self.feature_names_in_
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
-        tags.input_tags.three_d_array = True
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
-        return tags
+        X = self._checked(X)
+        return true_score(X if y is None else y, X, self._denoise)
 
 
 class _Windows:
@@ -416,26 +354,7 @@ class _Windows:
         self.balls = [np.flatnonzero(ball) for ball in balls]
 
     def blocks(self, places):
-        """Yield the local means and the features of places, for each channel, in blocks.
-
-        Features are differences to the local mean, so that they follow an offset of the
-        data, and a regressor of the likewise centred targets does not see it. Neighbours
-        that are missing count as the local mean.
-
-        Parameters
-        ----------
-        places : ndarray of int
-            The positions of entries in the flattened array of one channel.
-
-        Yields
-        ------
-        rows : slice
-            Which places.
-        mean : ndarray of shape (n_rows, n_channels)
-            The local means; NaN where all of the window is missing.
-        features : ndarray of shape (n_rows, n_channels, n_features)
-            The features, in the unit of the data.
-        """
+        """Yield the local means and the features of places, for each channel, in blocks."""
         shape, n_channels = self.values.shape[:-1], self.values.shape[-1]
         step = max(1, _BLOCK // len(self.steps))
         flat = self.padded.ravel()

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import sparse
 
-from .._arrays import per_axis
-from .._threads import one_thread
+from .._utils.arrays import per_axis
+from .._utils.threads import one_thread
 from ._scale import noise_relative
 from .locality import reaches
 
@@ -294,13 +294,7 @@ def _most_similar(guide, tile: _Tile, group_size: int) -> np.ndarray:
 
 
 def _mixing(basis, power, *, ridge: bool) -> np.ndarray:
-    """Return the weights Θ of each group, whose columns sum to one.
-
-    With A = YᵀY in the first step (Stein's estimate of the risk, eq. 9 of the paper), and
-    A = X̂ᵀX̂ + D with a pilot X̂ (eq. 14), the best Θ is I − A⁻¹D, where D holds the sums of
-    the noise variance over each patch. Under the constraint 1ᵀΘ = 1ᵀ, A⁻¹ becomes
-    A⁻¹ − A⁻¹11ᵀA⁻¹ / 1ᵀA⁻¹1.
-    """
+    """Return the weights Θ of each group, whose columns sum to one."""
     gram = basis @ basis.swapaxes(1, 2)
     order = np.arange(gram.shape[1])
     # Patches that are all the same, as in saturated areas, must not make it singular.

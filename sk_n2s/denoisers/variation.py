@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from skimage.restoration import denoise_tv_bregman
 
-from .._arrays import per_axis, split_axes
+from .._utils.arrays import per_axis, split_axes
 from ._scale import binary_unit, noise_relative
 from .locality import reaches
 

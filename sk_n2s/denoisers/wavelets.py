@@ -7,7 +7,7 @@ from itertools import product
 import numpy as np
 from skimage.restoration import denoise_wavelet
 
-from .._arrays import per_axis, split_axes
+from .._utils.arrays import per_axis, split_axes
 from ._scale import binary_unit, noise_relative
 from .locality import reaches
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._arrays import check_axis
+from .._utils.arrays import check_axis
 
 __all__ = ["Layout"]
 
@@ -25,25 +25,7 @@ class Layout(NamedTuple):
 
     @classmethod
     def of(cls, shape: tuple[int, ...], channel_axis: int | None) -> Layout:
-        """Return the layout of an array.
-
-        Parameters
-        ----------
-        shape : tuple of int
-            Its shape.
-        channel_axis : int or None
-            The axis of channels; None is the second of four axes, and none of fewer.
-
-        Returns
-        -------
-        Layout
-            The layout.
-
-        Raises
-        ------
-        ValueError
-            If the array is neither an image nor a stack of images.
-        """
+        """Return the layout of an array."""
         ndim = len(shape)
         if channel_axis is not None:
             channel_axis = check_axis(channel_axis, ndim, name="channel_axis")

@@ -24,38 +24,11 @@ class PrefixedParameters(BaseEstimator):
         self.params = params
 
     def get_params(self, deep=True):
-        """Get the parameters, those of the network and the optimizer included.
-
-        Parameters
-        ----------
-        deep : bool, default=True
-            Whether to include the parameters of the masker.
-
-        Returns
-        -------
-        dict
-            Parameter names and their values.
-        """
+        """Get the parameters, those of the network and the optimizer included."""
         return {**super().get_params(deep=deep), **self.params}
 
     def set_params(self, **params):
-        """Set parameters; a new `module` or `optimizer` starts from its own defaults.
-
-        Parameters
-        ----------
-        **params : dict
-            Parameter names and their new values.
-
-        Returns
-        -------
-        NetworkDenoiser
-            The estimator itself.
-
-        Raises
-        ------
-        ValueError
-            If there is no parameter of that name.
-        """
+        """Set parameters; a new `module` or `optimizer` starts from its own defaults."""
         others = {n: params.pop(n) for n in list(params) if n.startswith(_PREFIXES)}
         kept = self.params
         for owner in _OWNERS:

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from .._arrays import as_float_array
-from ..distributed import is_lazy
+from .._utils.arrays import as_float_array
+from .._utils.lazy import is_lazy
 from .masking import Masker
 
 __all__ = [
@@ -29,23 +29,7 @@ _LARGE, _PATCH = 96, 64
 
 
 def as_array(X) -> np.ndarray:
-    """Return data as an array of floats in memory.
-
-    Parameters
-    ----------
-    X : array-like
-        The data.
-
-    Returns
-    -------
-    ndarray of float
-        The same, NaN where masked.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If they are not valid, or not in memory.
-    """
+    """Return data as an array of floats in memory."""
     if is_lazy(X):
         raise TypeError(
             "X is a dask array, and a network is trained on data in memory: pass X.compute(), or a "
@@ -55,44 +39,13 @@ def as_array(X) -> np.ndarray:
 
 
 def as_tensor(batch: np.ndarray, offset: float, scale: float, device) -> torch.Tensor:
-    """Return images as the network sees them.
-
-    Parameters
-    ----------
-    batch : ndarray of shape (n_items, n_channels, height, width)
-        The images.
-    offset, scale : float
-        What is subtracted from them, and what they are then divided by.
-    device : torch.device
-        Where they are wanted.
-
-    Returns
-    -------
-    Tensor of that shape, of float32
-        The images.
-    """
+    """Return images as the network sees them."""
     standard = (batch - offset) / scale
     return torch.from_numpy(np.ascontiguousarray(standard, dtype=np.float32)).to(device)
 
 
 def check_device(device) -> torch.device:
-    """Return the device that a parameter stands for.
-
-    Parameters
-    ----------
-    device : str or torch.device
-        Its name, or "auto" for a GPU by CUDA, if there is one.
-
-    Returns
-    -------
-    torch.device
-        The device.
-
-    Raises
-    ------
-    ValueError
-        If it is not there.
-    """
+    """Return the device that a parameter stands for."""
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -107,27 +60,7 @@ def check_device(device) -> torch.device:
 
 
 def withheld_masks(masker: Masker, known: torch.Tensor, n_withheld: int) -> tuple[int, ...]:
-    """Return the masks for validation, spread over those in which something was measured.
-
-    Parameters
-    ----------
-    masker : Masker
-        What hides pixels.
-    known : Tensor of bool, of shape (n_items, n_channels, height, width)
-        Where something was measured.
-    n_withheld : int
-        How many are wanted.
-
-    Returns
-    -------
-    tuple of int
-        Their numbers.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If the masks do not fit the images, or if there are too few.
-    """
+    """Return the masks for validation, spread over those in which something was measured."""
     measured = measured_masks(masker, known)
     if n_withheld >= len(measured):
         raise ValueError(
@@ -139,20 +72,7 @@ def withheld_masks(masker: Masker, known: torch.Tensor, n_withheld: int) -> tupl
 
 
 def measured_masks(masker: Masker, counts: torch.Tensor) -> list[int]:
-    """Return the masks in which there are pixels that may be asked for.
-
-    Parameters
-    ----------
-    masker : Masker
-        What hides pixels.
-    counts : Tensor of bool, of shape (n_items, n_channels, height, width)
-        Where these pixels are.
-
-    Returns
-    -------
-    list of int
-        Their numbers.
-    """
+    """Return the masks in which there are pixels that may be asked for."""
     return [
         i
         for i in range(len(masker))
@@ -161,27 +81,7 @@ def measured_masks(masker: Masker, counts: torch.Tensor) -> list[int]:
 
 
 def check_patch(patch_size, sides, masker: Masker) -> int | None:
-    """Return the side of the squares that images are shown in.
-
-    Parameters
-    ----------
-    patch_size : int, "auto" or None
-        As the user gave it.
-    sides : tuple of int
-        Those of the images.
-    masker : Masker
-        What hides pixels.
-
-    Returns
-    -------
-    int or None
-        The side; None for whole images.
-
-    Raises
-    ------
-    ValueError
-        If it is larger than the images, or too small for the masks.
-    """
+    """Return the side of the squares that images are shown in."""
     if patch_size == "auto":
         patch_size = min(_PATCH, *sides) if max(sides) > _LARGE else None
     if patch_size is not None and patch_size > min(sides):
@@ -201,29 +101,7 @@ def check_patch(patch_size, sides, masker: Masker) -> int | None:
 
 
 def new_module(module, kwargs: dict[str, Any], n_channels: int, masker: Masker) -> torch.nn.Module:
-    """Return a new network.
-
-    Parameters
-    ----------
-    module : Module class or instance
-        What the user gave; an instance is copied.
-    kwargs : dict
-        The arguments for a class.
-    n_channels : int
-        The number of channels of the data, for parameters `in_channels` and `out_channels`.
-    masker : Masker
-        What the network gets its input from.
-
-    Returns
-    -------
-    Module
-        The network.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If it is neither a module nor makes one.
-    """
+    """Return a new network."""
     if isinstance(module, torch.nn.Module):
         if kwargs:
             raise ValueError(
@@ -250,18 +128,7 @@ def new_module(module, kwargs: dict[str, Any], n_channels: int, masker: Masker) 
 
 
 def check_trainable(module: torch.nn.Module) -> None:
-    """Refuse a network without weights.
-
-    Parameters
-    ----------
-    module : Module
-        The network.
-
-    Raises
-    ------
-    ValueError
-        If there is nothing to train.
-    """
+    """Refuse a network without weights."""
     if not any(weights.requires_grad for weights in module.parameters()):
         raise ValueError(
             f"module={type(module).__name__} has no weights that can be trained: give another one."

@@ -23,7 +23,7 @@ _LEARNT = (
     "n_channels_",
     "n_axes_",
     "n_features_in_",
-    "noise_variance_",
+    "noise_",
     "feature_names_in_",
     "masker_",
     "validation_masks_",

@@ -10,14 +10,14 @@ import numpy as np
 import torch
 from sklearn.base import clone
 
-from .._arrays import has_nan
-from ..blending import Blend
-from ..fills import Fill
-from ..levels import check_noise_variance
-from ..noise import variance_at
-from ..partitions import Partition
-from ..risk import penalty_of, probed_penalty
-from ..views import View, ViewPlan
+from .._utils.arrays import has_nan
+from .._utils.base import Axes
+from ..masking.fills import Fill
+from ..masking.partitions import Partition
+from ..masking.views import View, ViewPlan
+from ..noise.model import NoiseModel, check_noise
+from ..risk.blending import Blend
+from ..risk.sure import divergence_of, probed_divergence
 from ._layout import Layout
 from ._preparing import as_array, as_tensor
 from .masking import Masker
@@ -79,7 +79,7 @@ class SearchedNetwork:
     """The part of a `NetworkDenoiser` that searches use."""
 
     channel_axis: int | None
-    inference: str
+    output: str
     validation_masks: int
 
     # What the estimator has.
@@ -90,23 +90,7 @@ class SearchedNetwork:
     _validate_params: Callable[[], None]
 
     def view_plan(self, X: np.ndarray) -> ViewPlan:
-        """Return how a search hides entries; validates all parameters.
-
-        Parameters
-        ----------
-        X : ndarray of float
-            The data.
-
-        Returns
-        -------
-        ViewPlan
-            The plan: the masks, of which each in turn is missing for the network.
-
-        Raises
-        ------
-        TypeError, ValueError
-            If a parameter is not valid, or does not fit `X`.
-        """
+        """Return how a search hides entries; validates all parameters."""
         self._validate_params()
         array = as_array(X)
         layout = Layout.of(array.shape, self.channel_axis)
@@ -122,19 +106,13 @@ class SearchedNetwork:
         partition = _OfBatch(masker.get_partition(), layout)
         return ViewPlan(partition, _LEAVE_MISSING, axes, exact=False)
 
+    @property
+    def is_j_invariant(self) -> bool:
+        """Whether no pixel of the output of `transform` depends on that pixel of the data."""
+        return self.output == "invariant"
+
     def predict_view(self, view: View) -> np.ndarray:
-        """Train a copy on all that is visible, and return its answer where pixels are hidden.
-
-        Parameters
-        ----------
-        view : View
-            A view of the data, in which the hidden pixels are missing.
-
-        Returns
-        -------
-        ndarray of the shape of ``view.target``
-            The prediction.
-        """
+        """Train a copy on all that is visible, and return its answer where pixels are hidden."""
         trained = clone(self).set_params(checkpoint=None, warm_start=False)
         threads = torch.get_num_threads()
         torch.set_num_threads(1)  # the last bits of a result depend on how many there are
@@ -143,71 +121,31 @@ class SearchedNetwork:
         finally:
             torch.set_num_threads(threads)
 
-    def output_and_penalty(self, X: np.ndarray, noise_variance) -> tuple[np.ndarray, np.ndarray]:
-        """Return what `transform` returns, and what its score has to be corrected by.
-
-        Parameters
-        ----------
-        X : ndarray of float
-            The noisy data.
-        noise_variance : float, ndarray or NoiseCurve
-            The variance σ² of the noise.
-
-        Returns
-        -------
-        output : ndarray of the shape of `X`
-            The output.
-        penalty : ndarray that broadcasts to that shape
-            2σ²·∂hᵢ/∂xᵢ of the trained network; that its weights depend on the data as well is
-            not part of it.
-        """
+    def output_and_divergence(  # noqa: D102
+        self, X: np.ndarray, noise: NoiseModel
+    ) -> tuple[np.ndarray, np.ndarray]:
         trained = self if hasattr(self, "module_") else clone(self).fit(X)
-        if self.inference == "blend":
-            mixed = trained._blend(X, check_noise_variance(noise_variance, X))
-            return mixed.output, penalty_of(mixed.own, mixed.noise_variance)
-        if self.inference == "j_invariant":
+        if self.output == "blend":
+            mixed = trained._blend(X, check_noise(noise, X))
+            return mixed.output, divergence_of(mixed.own, mixed.variance)
+        if self.output == "invariant":
             return trained._ask(X, True), np.zeros(())
 
-        def denoise(shown):
+        def denoise(shown: np.ndarray) -> np.ndarray:
             return trained._output(shown, None)
 
         output = denoise(X)
         if not has_nan(X):
-            return output, probed_penalty(denoise, X, output, variance_at(noise_variance, X))
+            return output, probed_divergence(denoise, X, output, noise.variance(X))
         layout = Layout.of(X.shape, self.channel_axis)
         batch = as_tensor(layout.to_batch(X), 0.0, 1.0, torch.device("cpu"))
         whole = clone(self._masker()).set_params(include_mask_as_input=False).complete(batch)
         complete = layout.from_batch(whole.numpy()).astype(X.dtype)
         complete = np.where(np.isnan(X), complete, X)
-        variance = variance_at(noise_variance, complete)
-        return output, probed_penalty(denoise, complete, denoise(complete), variance)
+        variance = noise.variance(complete)
+        return output, probed_divergence(denoise, complete, denoise(complete), variance)
 
-    def axes_of(self, ndim: int) -> tuple[int | None, int | None]:
-        """Return the axes along which entries are not neighbours.
-
-        Parameters
-        ----------
-        ndim : int
-            The number of axes of the data.
-
-        Returns
-        -------
-        channel_axis, batch_axis : int or None
-            The axes of channels and of items.
-        """
-        return Layout.of((1,) * ndim, self.channel_axis)
-
-    def reach(self, ndim: int) -> None:
-        """Return None: how far a network looks is not known.
-
-        Parameters
-        ----------
-        ndim : int
-            The number of axes of the data.
-
-        Returns
-        -------
-        None
-            Nothing.
-        """
-        return None
+    def axes(self, ndim: int) -> Axes:
+        """Return the axes of the data by what lies along them."""
+        layout = Layout.of((1,) * ndim, self.channel_axis)
+        return Axes(*layout, tuple(axis for axis in range(ndim) if axis not in layout))

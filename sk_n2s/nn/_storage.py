@@ -20,9 +20,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ..fills import Fill
-from ..noise import NoiseCurve
-from ..partitions import Partition
+from ..masking.fills import Fill
+from ..masking.partitions import Partition
+from ..noise import NoiseCurve, NoiseModel
 from . import networks
 from .masking import Masker
 
@@ -51,22 +51,7 @@ _PLACES: dict[str, Any] = {
 
 
 def write(path, tensors: dict[str, Tensor], facts: dict) -> None:
-    """Write a file, at once or not at all.
-
-    Parameters
-    ----------
-    path : str or path
-        Where.
-    tensors : dict of Tensor
-        The tensors.
-    facts : dict
-        What JSON can hold.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such folder.
-    """
+    """Write a file, at once or not at all."""
     path = Path(path)
     if not path.parent.is_dir():
         raise FileNotFoundError(f"There is no folder {str(path.parent)!r} to write a file into.")
@@ -81,27 +66,7 @@ def write(path, tensors: dict[str, Tensor], facts: dict) -> None:
 
 
 def read(path) -> tuple[dict[str, Tensor], dict]:
-    """Read what `write` wrote.
-
-    Parameters
-    ----------
-    path : str or path
-        Where.
-
-    Returns
-    -------
-    tensors : dict of Tensor
-        The tensors, in memory.
-    facts : dict
-        The rest.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        If it is another kind of file.
-    """
+    """Read what `write` wrote."""
     if not Path(path).is_file():
         raise FileNotFoundError(f"There is no file {str(path)!r}.")
     try:
@@ -139,26 +104,7 @@ def above(name: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def encode(value: Any, name: str) -> Any:
-    """Return a parameter as JSON can hold it.
-
-    Parameters
-    ----------
-    value : object
-        A number, a text, None, a masker, fill or partition, a class of networks or
-        optimizers, or a container of such.
-    name : str
-        What the parameter is called.
-
-    Returns
-    -------
-    object
-        The same, for `decode`.
-
-    Raises
-    ------
-    TypeError
-        If it is anything else.
-    """
+    """Return a parameter as JSON can hold it."""
     if isinstance(value, np.ndarray):
         return {"array": encode(value.tolist(), name), "dtype": str(value.dtype)}
     if isinstance(value, np.generic):
@@ -167,8 +113,9 @@ def encode(value: Any, name: str) -> Any:
         return {"float": str(value)}  # of which JSON knows nothing
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    if isinstance(value, NoiseCurve):
-        return {"noise_curve": list(value)}
+    if isinstance(value, NoiseModel):
+        curve = None if value.curve is None else list(value.curve)
+        return {"noise": encode(value.level, name), "curve": curve}
     if isinstance(value, list | tuple):
         parts = [encode(part, name) for part in value]
         return parts if isinstance(value, list) else {"tuple": parts}
@@ -189,18 +136,7 @@ def encode(value: Any, name: str) -> Any:
 
 
 def decode(value: Any) -> Any:
-    """Return what `encode` made JSON of.
-
-    Parameters
-    ----------
-    value : object
-        What was read.
-
-    Returns
-    -------
-    object
-        The parameter.
-    """
+    """Return what `encode` made JSON of."""
     if isinstance(value, list):
         return list(map(decode, value))
     if not isinstance(value, dict):
@@ -211,8 +147,9 @@ def decode(value: Any) -> Any:
         return float(value["float"])
     if "array" in value:
         return np.array(decode(value["array"]), dtype=value["dtype"])
-    if "noise_curve" in value:
-        return NoiseCurve(*value["noise_curve"])
+    if "noise" in value:
+        curve = None if value["curve"] is None else NoiseCurve(*value["curve"])
+        return NoiseModel(decode(value["noise"]), curve)
     if "masker" in value:
         return Masker(**{key: decode(v) for key, v in value["masker"].items()})
     place, _, name = value["class"].rpartition(".")
@@ -226,22 +163,7 @@ def decode(value: Any) -> Any:
 
 
 def flatten(prefix: str, state: dict) -> tuple[dict[str, Tensor], dict]:
-    """Take the tensors out of the state of an optimizer.
-
-    Parameters
-    ----------
-    prefix : str
-        What their names are to begin with.
-    state : dict
-        What `state_dict` returns: dicts in dicts and lists.
-
-    Returns
-    -------
-    tensors : dict of Tensor
-        The tensors by name.
-    rest : dict
-        The state, with the names in place of the tensors.
-    """
+    """Take the tensors out of the state of an optimizer."""
     tensors: dict[str, Tensor] = {}
 
     def without(value, name):
@@ -258,20 +180,7 @@ def flatten(prefix: str, state: dict) -> tuple[dict[str, Tensor], dict]:
 
 
 def restore(tensors: dict[str, Tensor], rest: Any) -> Any:
-    """Return what `flatten` took apart.
-
-    Parameters
-    ----------
-    tensors : dict of Tensor
-        The tensors by name.
-    rest : object
-        The rest.
-
-    Returns
-    -------
-    object
-        The state.
-    """
+    """Return what `flatten` took apart."""
     if isinstance(rest, list):
         return [restore(tensors, part) for part in rest]
     if not isinstance(rest, dict):
@@ -282,18 +191,7 @@ def restore(tensors: dict[str, Tensor], rest: Any) -> Any:
 
 
 def config_of(module: torch.nn.Module) -> dict | None:
-    """Return what one of the package's networks was made with.
-
-    Parameters
-    ----------
-    module : Module
-        The network.
-
-    Returns
-    -------
-    dict or None
-        The arguments of its class; None for a module from elsewhere.
-    """
+    """Return what one of the package's networks was made with."""
     kind = type(module)
     if getattr(networks, kind.__name__, None) is not kind:
         return None

@@ -62,23 +62,7 @@ class Checkpoint(Callback):
         write(self.path, tensors, {**self.describe(net), "training": facts})
 
     def resume(self, net: MaskedNet) -> int:
-        """Go on where a training was interrupted.
-
-        Parameters
-        ----------
-        net : MaskedNet
-            The network, initialized.
-
-        Returns
-        -------
-        int
-            The number of epochs that were done; 0 if there is no file.
-
-        Raises
-        ------
-        ValueError
-            If the file comes from another training.
-        """
+        """Go on where a training was interrupted."""
         if not Path(self.path).parent.is_dir():
             raise FileNotFoundError(
                 f"checkpoint={str(self.path)!r} is in a folder that is not there."

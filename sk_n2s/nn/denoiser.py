@@ -13,16 +13,18 @@ from typing import Any
 import numpy as np
 import torch
 from joblib import hash as digest
-from sklearn.base import TransformerMixin, clone
+from sklearn.base import clone
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 from skorch.callbacks import Callback, EarlyStopping, LRScheduler
 
-from .._arrays import has_nan
-from ..blending import blend
-from ..levels import check_noise_variance
+from .._utils.arrays import has_nan
+from .._utils.base import BaseDenoiser
 from ..losses import true_score
+from ..noise.model import check_noise
+from ..risk.blending import blend
+from ..risk.noise_level import noise_of
 from ._layout import Layout
 from ._parameters import PrefixedParameters
 from ._preparing import (
@@ -65,9 +67,9 @@ _NOT_OF_THE_TRAINING = (
     "callbacks",
     "checkpoint",
     "device",
-    "inference",
+    "output",
     "max_epochs",
-    "noise_variance",
+    "noise",
     "random_state",
     "self_ensemble",
     "verbose",
@@ -78,9 +80,8 @@ _NOT_OF_THE_TRAINING = (
 class NetworkDenoiser(  # type: ignore[call-arg]
     SearchedNetwork,
     SavedNetwork,
-    TransformerMixin,
     PrefixedParameters,
-    auto_wrap_output_keys=None,
+    BaseDenoiser,
 ):
     """A neural network, trained to denoise on noisy images alone.
 
@@ -122,7 +123,7 @@ class NetworkDenoiser(  # type: ignore[call-arg]
         loss: the state with the smallest one is kept. With 0 it is the last one.
     early_stopping : int or None, default=None
         Stop if the validation loss has not become smaller for this many epochs.
-    inference : {"j_invariant", "single_pass", "average", "blend"}, default="j_invariant"
+    output : {"invariant", "plain", "average", "blend"}, default="invariant"
         What `transform` returns: at each pixel the network's answer while that pixel was
         hidden, which is what the loss is of; its answer to the whole image, at the price of
         one mask, which is mostly better, but not for networks that predict the noise
@@ -132,8 +133,9 @@ class NetworkDenoiser(  # type: ignore[call-arg]
     self_ensemble : bool, default=False
         Whether the network is shown the image in its eight positions, turned and mirrored,
         of which the mean is taken: eight times as long, and mostly a little better.
-    noise_variance : float, array-like or NoiseCurve, default=None
-        The variance of the noise, for the blend. None estimates it.
+    noise : float, array-like or NoiseModel, default=None
+        The noise, for the blend: its standard deviation, a map of that, or a model. None
+        estimates it.
     channel_axis : int, default=None
         The axis of channels, which are hidden together. None is the second of four axes.
     standardize : bool, default=True
@@ -183,8 +185,8 @@ class NetworkDenoiser(  # type: ignore[call-arg]
         What is subtracted from the data, and what they are divided by.
     n_channels_ : int
         The number of channels.
-    noise_variance_ : float, ndarray or NoiseCurve
-        The variance that the blend uses; only with ``inference="blend"``.
+    noise_ : NoiseModel
+        The noise that the blend rests upon; only with ``output="blend"``.
     n_axes_ : int
         The number of axes of the data.
     n_features_in_ : int
@@ -232,9 +234,9 @@ class NetworkDenoiser(  # type: ignore[call-arg]
         "steps_per_epoch": [Interval(Integral, 1, None, closed="left"), None],
         "validation_masks": [Interval(Integral, 0, None, closed="left")],
         "early_stopping": [Interval(Integral, 1, None, closed="left"), None],
-        "inference": [StrOptions({"j_invariant", "single_pass", "average", "blend"})],
+        "output": [StrOptions({"invariant", "plain", "average", "blend"})],
         "self_ensemble": ["boolean"],
-        "noise_variance": "no_validation",  # needs the shape of the data
+        "noise": "no_validation",  # needs the shape of the data
         "channel_axis": [Integral, None],
         "standardize": ["boolean"],
         "device": [str, torch.device],
@@ -261,9 +263,9 @@ class NetworkDenoiser(  # type: ignore[call-arg]
         steps_per_epoch=None,
         validation_masks=1,
         early_stopping=None,
-        inference="j_invariant",
+        output="invariant",
         self_ensemble=False,
-        noise_variance=None,
+        noise=None,
         channel_axis=None,
         standardize=True,
         device="auto",
@@ -288,9 +290,9 @@ class NetworkDenoiser(  # type: ignore[call-arg]
         self.steps_per_epoch = steps_per_epoch
         self.validation_masks = validation_masks
         self.early_stopping = early_stopping
-        self.inference = inference
+        self.output = output
         self.self_ensemble = self_ensemble
-        self.noise_variance = noise_variance
+        self.noise = noise
         self.channel_axis = channel_axis
         self.standardize = standardize
         self.device = device
@@ -370,9 +372,8 @@ class NetworkDenoiser(  # type: ignore[call-arg]
                     "network: fit it anew, with warm_start=False."
                 )
         learnt: dict[str, Any] = {"n_channels_": batch.shape[1], "n_axes_": array.ndim}
-        if self.inference == "blend":
-            variance = check_noise_variance(self.noise_variance, array, *layout)
-            learnt["noise_variance_"] = variance
+        if self.output == "blend":
+            learnt["noise_"] = noise_of(self.noise, array, *layout)
         masker, device = self._masker(), check_device(self.device)
         offset, scale = (self.offset_, self.scale_) if go_on else self._standard(array)
         images = as_tensor(batch, offset, scale, device)
@@ -413,7 +414,7 @@ class NetworkDenoiser(  # type: ignore[call-arg]
         net.callbacks_ = [(n, cb) for n, cb in net.callbacks_ if cb not in [*callbacks, *last]]
         net.callbacks = None
         # Nothing was kept up to here, so that a fit that fails leaves nothing behind.
-        for name in ("n_features_in_", "feature_names_in_", "noise_variance_"):
+        for name in ("n_features_in_", "feature_names_in_", "noise_"):
             self.__dict__.pop(name, None)  # of an earlier fit
         if array.ndim == 2:
             validate_data(self, X, reset=True, skip_check_array=True)
@@ -568,16 +569,18 @@ class NetworkDenoiser(  # type: ignore[call-arg]
         TypeError, ValueError
             If `X` is not valid.
         """
-        array = self._checked(X)
-        variance = None
-        if self.inference == "blend":
-            if not hasattr(self, "noise_variance_"):
+        return self._denoise(self._checked(X))
+
+    def _denoise(self, array: np.ndarray) -> np.ndarray:
+        noise = None
+        if self.output == "blend":
+            if not hasattr(self, "noise_"):
                 raise ValueError(
-                    'inference="blend" needs the variance of the noise, which fit reads from the '
-                    "data: fit again, or set noise_variance_."
+                    'output="blend" needs the noise, which fit reads from the data: fit again, or '
+                    "set noise_."
                 )
-            variance = check_noise_variance(self.noise_variance_, array)
-        return self._output(array, variance)
+            noise = check_noise(self.noise_, array)
+        return self._output(array, noise)
 
     def predict(self, X):
         """Denoise: the same as `transform`.
@@ -606,16 +609,16 @@ class NetworkDenoiser(  # type: ignore[call-arg]
         self._check_channels(layout.to_batch(array).shape[1])
         return array
 
-    def _output(self, array, variance) -> np.ndarray:
-        if self.inference == "blend":
-            return self._blend(array, variance).output
-        if self.inference == "average":
+    def _output(self, array, noise) -> np.ndarray:
+        if self.output == "blend":
+            return self._blend(array, noise).output
+        if self.output == "average":
             return (self._ask(array, True) + self._ask(array, False)) / 2
-        return self._ask(array, self.inference == "j_invariant")
+        return self._ask(array, self.output == "invariant")
 
-    def _blend(self, array, variance):
+    def _blend(self, array, noise):
         layout = Layout.of(array.shape, self.channel_axis)
-        return blend(array, self._ask(array, True), variance, *layout)
+        return blend(array, self._ask(array, True), noise, *layout)
 
     def _ask(self, array, invariant: bool) -> np.ndarray:
         """Return the network's answer, on the scale of the data."""
@@ -671,7 +674,7 @@ class NetworkDenoiser(  # type: ignore[call-arg]
         """
         array = self._checked(X)
         if y is not None:
-            return true_score(y, array, self.transform)
+            return true_score(y, array, self._denoise)
         masker = self.masker_
         device = self._trained_on
         layout = Layout.of(array.shape, self.channel_axis)

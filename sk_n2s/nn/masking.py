@@ -14,10 +14,10 @@ import torch.nn.functional as F
 from sklearn.base import BaseEstimator
 from torch import Tensor
 
-from .._arrays import per_axis
-from ..fills import Fill, MeanFill, ZeroFill, check_fill
-from ..partitions import GridPartition, Index, Partition
-from ..views import ViewPlan
+from .._utils.arrays import per_axis
+from ..masking.fills import Fill, MeanFill, ZeroFill, check_fill
+from ..masking.partitions import GridPartition, Index, Partition
+from ..masking.views import ViewPlan
 
 __all__ = ["Masker"]
 
@@ -340,25 +340,7 @@ class NetworkError(ValueError):
 
 
 def checked_answer(model: Callable[[Tensor], Tensor], shown: Tensor) -> Tensor:
-    """Return what a network answers, if it is an image of the same sides.
-
-    Parameters
-    ----------
-    model : callable
-        The network.
-    shown : Tensor of shape (n_items, n_channels, height, width)
-        Its input.
-
-    Returns
-    -------
-    Tensor of shape (n_items, n_channels, height, width)
-        Its answer.
-
-    Raises
-    ------
-    ValueError
-        If it fails, or if the answer has other sides.
-    """
+    """Return what a network answers, if it is an image of the same sides."""
     try:
         answer = model(shown)
     except (torch.OutOfMemoryError, NetworkError):
@@ -435,12 +417,7 @@ def _strided_values(fill: Fill, X: Tensor, index: tuple[slice, ...]) -> Tensor |
 @torch.inference_mode(False)
 @torch.no_grad()
 def _weighing(sides, offsets, strides, kernel, pad, mode, dtype, device):
-    """Return what a mean over visible neighbours needs, which is the same in every step.
-
-    These are what is visible, a function that adds up neighbours with their weights, and the
-    sums of the weights; None in place of the latter where some have no visible neighbour, and
-    look further.
-    """
+    """Return what a mean over visible neighbours needs, which is the same in every step."""
     weighed = torch.tensor(kernel, dtype=dtype, device=device)[None, None]
     visible = torch.ones((1, 1, *sides), dtype=dtype, device=device)
     rows, columns = (slice(o, None, s) for o, s in zip(offsets, strides))

@@ -286,10 +286,7 @@ class MaskedNet(NeuralNet):
 
 
 def _average(averaged, current, n_averaged, *, decay):
-    """Return the average after one more step: torch's own function for it cannot be pickled.
-
-    The first steps, when the weights are far from where they will be, are soon forgotten.
-    """
+    """Return the average after one more step: torch's own function for it cannot be pickled."""
     kept = ((1 + n_averaged) / (10 + n_averaged)).clamp(max=decay)
     return averaged + (1 - kept) * (current - averaged)
 
@@ -325,27 +322,7 @@ class BestState(Callback):
 
 
 def train(net: MaskedNet, batches: TrainingBatches, validation, epochs: int, done: int = 0) -> None:
-    """Train.
-
-    Parameters
-    ----------
-    net : MaskedNet
-        The network, initialized.
-    batches : TrainingBatches
-        What it is trained on.
-    validation : ValidationWindows or None
-        What it is validated on.
-    epochs : int
-        For how many epochs, at most.
-    done : int, default=0
-        How many of them were done before.
-
-    Raises
-    ------
-    KeyboardInterrupt
-        If the user interrupts the training: skorch's early stopping, which raises it as
-        well, does not get here.
-    """
+    """Train."""
     net.notify("on_train_begin", X=None, y=None)
     stopping = [cb for _, cb in net.callbacks_ if isinstance(cb, EarlyStopping)]
     losses = [row.get("valid_loss", np.inf) for row in net.history[:done]]
@@ -400,25 +377,7 @@ class CosineRate(Callback):
 
 
 def ask(module: Callable[[Tensor], Tensor], shown: Tensor, turns=(0,), mixed=False) -> Tensor:
-    """Return a network's answer.
-
-    Parameters
-    ----------
-    module : Module
-        The network.
-    shown : Tensor of shape (n_items, n_channels, height, width)
-        Its input.
-    turns : sequence of int, default=(0,)
-        In which of its eight positions it is shown the images; the answer is the mean of those
-        to all of them.
-    mixed : bool, default=False
-        Whether it computes with bfloat16.
-
-    Returns
-    -------
-    Tensor of shape (n_items, n_channels, height, width), of float32
-        The answer.
-    """
+    """Return a network's answer."""
     total = None
     for turn in turns:
         turned = _turned(shown, turn).contiguous(memory_format=torch.channels_last)

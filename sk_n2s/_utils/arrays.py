@@ -1,0 +1,164 @@
+"""What every module asks of arrays, axes and values given for each axis."""
+
+from __future__ import annotations
+
+from numbers import Integral
+
+import numpy as np
+from scipy import sparse
+from sklearn.utils.validation import check_array
+
+#: Entries that are multiplied at a time.
+_CHUNK = 2**16
+
+__all__ = [
+    "along",
+    "as_float_array",
+    "block_sums",
+    "check_axis",
+    "fold",
+    "has_nan",
+    "per_axis",
+    "products_over",
+    "split_axes",
+    "squares_fit",
+    "unmasked",
+]
+
+#: Between these, the squares of float32 numbers keep their digits.
+_SMALL, _LARGE = 1e-30, 1e30
+
+
+def as_float_array(X, *, name: str = "X") -> np.ndarray:
+    """Return `X` as a native floating-point array, without a copy where none is needed."""
+    if sparse.issparse(X):
+        raise TypeError(
+            f"Sparse data was passed as {name}, and a zero that is not stored cannot be "
+            f"told from one that was measured: pass {name}.toarray()."
+        )
+    mask = np.ma.getmask(X)
+    X = np.asarray(X)
+    if X.dtype.kind == "c":
+        raise ValueError(
+            f"Complex data not supported: {name} has dtype {X.dtype}; "
+            "denoise its real and imaginary parts, for instance along a batch axis."
+        )
+    if X.dtype.kind not in "fiub":
+        raise TypeError(
+            f"{name} must hold real numbers, got dtype {X.dtype}: convert it with "
+            f"{name}.astype(float)."
+        )
+    if X.ndim == 0:
+        raise ValueError(f"{name} must be an array with at least one axis, got a scalar.")
+    if X.size == 0:
+        what = "feature(s)" if X.shape[0] else "sample(s)"
+        raise ValueError(
+            f"{name} is empty: found array with 0 {what} (shape={X.shape}) while a minimum of 1 is "
+            "required."
+        )
+    single = X.dtype.kind == "f" and X.dtype.itemsize <= 4
+    X = X.astype(np.float32 if single else np.float64, copy=False)
+    if mask is not np.ma.nomask:
+        X = np.where(mask, X.dtype.type(np.nan), X)
+    check_array(X, ensure_2d=False, allow_nd=True, ensure_all_finite="allow-nan", input_name=name)
+    if np.isnan(X.item(0)) and np.isnan(X).all():  # most arrays need not be read for this
+        raise ValueError(f"{name} holds nothing but NaN: there is no entry to learn from.")
+    return X
+
+
+def unmasked(X):
+    """Return a masked array with NaN in place of its mask, and anything else as it is."""
+    return as_float_array(X) if isinstance(X, np.ma.MaskedArray) else X
+
+
+def has_nan(X: np.ndarray) -> bool:
+    """Return whether an array holds NaN."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isnan(np.sum(X))) and bool(np.isnan(X).any())
+
+
+def squares_fit(size: float) -> bool:
+    """Return whether squares of about a size keep their digits as float32."""
+    return bool(_SMALL < size < _LARGE)
+
+
+def fold(values: np.ndarray, period: int) -> np.ndarray:
+    """Return the sums of what lies a multiple of a period apart along the first axis."""
+    whole = len(values) // period * period
+    periods = values[:whole].reshape(-1, period, *values.shape[1:])
+    sums = periods.sum(axis=0, dtype=np.float64)
+    sums[: len(values) - whole] += values[whole:]
+    return sums
+
+
+def products_over(vectors: list[np.ndarray]) -> np.ndarray:
+    """Return the sums of products of arrays with each other, as float64 whatever their dtype."""
+    total = np.zeros((len(vectors), len(vectors)))
+    flat = [vector.reshape(-1) for vector in vectors]
+    for start in range(0, flat[0].size, _CHUNK):
+        part = np.stack([v[start : start + _CHUNK] for v in flat]).astype(np.float64, copy=False)
+        total += part @ part.T
+    return total
+
+
+def block_sums(values: np.ndarray, parts: int) -> np.ndarray:
+    """Return the sums over compact blocks of nearly equal size."""
+    for axis, n in enumerate(values.shape):
+        edges = np.unique(np.linspace(0, n, min(parts, n) + 1).astype(int))[:-1]
+        values = np.add.reduceat(values, edges, axis=axis, dtype=np.float64)
+    return values.ravel()
+
+
+def check_axis(axis, ndim: int, *, name: str) -> int:
+    """Return `axis` as a non-negative integer."""
+    whole = isinstance(axis, Integral) and not isinstance(axis, bool)
+    if not whole or int(axis) not in range(-ndim, ndim):
+        raise ValueError(
+            f"{name}={axis!r} is not an axis of an array with {ndim} axes: give an integer "
+            f"from {-ndim} to {ndim - 1}."
+        )
+    return int(axis) % ndim
+
+
+def split_axes(
+    ndim: int, channel_axis: int | None, batch_axis: int | None
+) -> tuple[int | None, int | None, tuple[int, ...]]:
+    """Tell the axis of channels and that of items from those along which entries are neighbours."""
+    channel = None if channel_axis is None else check_axis(channel_axis, ndim, name="channel_axis")
+    batch = None if batch_axis is None else check_axis(batch_axis, ndim, name="batch_axis")
+    if channel is not None and channel == batch:
+        raise ValueError(
+            f"channel_axis={channel_axis} and batch_axis={batch_axis} are the same axis: channels "
+            "belong together, items do not."
+        )
+    others = tuple(a for a in range(ndim) if a not in (channel, batch))
+    if not others:
+        raise ValueError(
+            f"channel_axis={channel_axis} and batch_axis={batch_axis} leave no axis of the {ndim} "
+            "along which to denoise."
+        )
+    return channel, batch, others
+
+
+def per_axis(value, ndim: int, *, name: str, minimum: int = 0) -> tuple[int, ...]:
+    """Return one integer for each axis."""
+    values = (value,) * ndim if np.ndim(value) == 0 else tuple(value)
+    if len(values) != ndim:
+        raise ValueError(
+            f"{name}={value!r} has {len(values)} values for {ndim} axes: give an integer, "
+            "or one for each axis."
+        )
+    for v in values:
+        if not isinstance(v, Integral) or isinstance(v, bool) or v < minimum:
+            raise ValueError(
+                f"{name}={value!r} must be an integer of at least {minimum}, or one for each axis."
+            )
+    return tuple(int(v) for v in values)
+
+
+def along(values: np.ndarray, axes: int | tuple[int, ...], ndim: int) -> np.ndarray:
+    """Reshape `values` so that its axes become `axes` of an array that broadcasts."""
+    shape = [1] * ndim
+    for axis, length in zip(np.atleast_1d(axes), values.shape, strict=True):
+        shape[axis] = length
+    return values.reshape(shape)

@@ -1,0 +1,149 @@
+"""Arrays that are larger than memory: dask arrays, and zarr files.
+
+The only module that knows of dask, and that imports it, where it is used.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .arrays import as_float_array
+
+__all__ = [
+    "as_blocks",
+    "as_float_data",
+    "in_memory",
+    "is_lazy",
+    "is_zarr_array",
+    "map_blocks",
+    "read_zarr",
+    "write_zarr",
+]
+
+#: Bytes of a block, about, that a file is read in.
+_BLOCK = 2**24
+
+
+def is_lazy(X: Any) -> bool:
+    """Return whether data are a dask array, which is computed when it is needed."""
+    return type(X).__module__.partition(".")[0] == "dask" and hasattr(X, "chunks")
+
+
+def in_memory(parts: list) -> list[np.ndarray]:
+    """Return parts of the data as arrays; those of a dask array are computed together."""
+    if not any(map(is_lazy, parts)):
+        return parts
+    import dask
+
+    return [
+        part.filled(np.nan) if isinstance(part, np.ma.MaskedArray) else part
+        for part in dask.compute(*parts)
+    ]
+
+
+def as_float_data(X: Any) -> Any:
+    """Return data as an array of floats, or as a dask array of floats if they are one."""
+    if not is_lazy(X):
+        return as_float_array(X)
+    if X.dtype.kind not in "fiub":
+        raise TypeError(
+            f"X must hold real numbers, got dtype {X.dtype}: convert it with X.astype(float)."
+        )
+    if not all(n > 0 for n in X.shape):  # also where it is NaN, not known
+        raise ValueError(
+            f"X is a dask array of shape {X.shape}, which is empty or not known: use "
+            "X.compute_chunk_sizes()."
+        )
+    if X.ndim == 0:
+        raise ValueError("X must be an array with at least one axis, got a scalar.")
+    single = X.dtype.kind == "f" and X.dtype.itemsize <= 4
+    return X.astype(np.float32 if single else np.float64)
+
+
+def as_blocks(values: np.ndarray) -> Any:
+    """Return an array as a dask array."""
+    import dask.array as da
+
+    return da.from_array(values)
+
+
+def map_blocks(
+    function: Callable, X: Any, halo: tuple[int, ...], period: tuple[int, ...], *others: Any
+) -> Any:
+    """Apply a function to the blocks of a dask array, each shown with a halo."""
+    import dask.array as da
+
+    depth = tuple(h if p == 0 else ceil(h / p) * p for h, p in zip(halo, period, strict=True))
+    chunks = tuple(_aligned(sizes, period[a], depth[a]) for a, sizes in enumerate(X.chunks))
+    whole = (len(sizes) == 1 for sizes in chunks)
+    depths = {a: 0 if alone else d for a, (alone, d) in enumerate(zip(whole, depth, strict=True))}
+    return da.map_overlap(
+        function,
+        *(array.rechunk(chunks) for array in (X, *others)),
+        depth=depths,
+        boundary="none",
+        dtype=X.dtype,
+        meta=np.empty((0,) * X.ndim, dtype=X.dtype),
+    )
+
+
+def _aligned(sizes: tuple[int, ...], period: int, depth: int) -> tuple[int, ...]:
+    """Return sizes of blocks that begin at multiples of the period, none too small for its halo."""
+    total, least = sum(sizes), max(depth, period)
+    if period == 0:
+        return (total,)
+    edges = [0]
+    for edge in np.cumsum(sizes[:-1]):
+        edge = round(edge / period) * period
+        if edge - edges[-1] >= least and total - edge >= least:
+            edges.append(int(edge))
+    return tuple(int(n) for n in np.diff([*edges, total]))
+
+
+def read_zarr(path: str) -> Any:
+    """Return an array in a zarr file as a dask array."""
+    array = _dask_array().from_zarr(path)
+    return array.rechunk("auto", block_size_limit=_BLOCK)
+
+
+def is_zarr_array(path: str) -> bool:
+    """Return whether a folder is an array in a zarr file, rather than a group of them."""
+    try:
+        kind = json.loads((Path(path) / "zarr.json").read_text()).get("node_type")
+    except (OSError, ValueError):
+        return (Path(path) / ".zarray").exists()
+    return kind == "array"
+
+
+def write_zarr(path: str, array: Any, n_jobs: int | None = None) -> None:
+    """Write an array to a zarr file; of a dask array, one block after the other."""
+    da = _dask_array()
+    import dask
+
+    if not is_lazy(array):
+        array = da.from_array(array, chunks="auto")
+    elif any(len(set(sizes[:-1])) > 1 or sizes[-1] > sizes[0] for sizes in array.chunks):
+        # zarr's chunks are all of one size.
+        array = array.rechunk({a: max(sizes) for a, sizes in enumerate(array.chunks)})
+    options: dict[str, Any] = {"scheduler": "threads"}
+    if n_jobs is not None and n_jobs > 0:
+        options["num_workers"] = n_jobs
+    with dask.config.set(options):
+        array.to_zarr(path)
+
+
+def _dask_array():
+    try:
+        import dask.array as da
+        import zarr  # noqa: F401
+    except ImportError as error:
+        raise ImportError(
+            f"{error.name} is not installed, which zarr files need: pip install 'sk_n2s[dask]'"
+        ) from None
+    return da

@@ -1,0 +1,197 @@
+"""Calling any denoiser in the same way: functions, estimators and pipelines.
+
+Whatever is handed to a denoiser is a copy, so that one that writes into its input, or
+wants a contiguous or writable one, works unchanged.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+from sklearn.base import clone, is_regressor
+from sklearn.pipeline import Pipeline
+
+__all__ = [
+    "Signature",
+    "apply_denoiser",
+    "behind_partial",
+    "is_estimator",
+    "name_of",
+    "signature_of",
+]
+
+
+class Signature:
+    """The keyword parameters of a denoising function.
+
+    Attributes
+    ----------
+    defaults : dict
+        The parameters that have a default value.
+    required : tuple of str
+        The names of those that have none.
+    is_open : bool
+        Whether any other keyword is accepted as well (``**kwargs``).
+    """
+
+    def __init__(self, defaults: dict, required: tuple[str, ...], is_open: bool):
+        self.defaults = defaults
+        self.required = required
+        self.is_open = is_open
+
+    def accepts(self, name: str) -> bool:
+        """Return whether there is a parameter of this name."""
+        return self.is_open or name in self.defaults or name in self.required
+
+    def names(self) -> list[str]:
+        """Return the names of the parameters, sorted."""
+        return sorted((*self.required, *self.defaults))
+
+
+def is_estimator(denoiser) -> bool:
+    """Return whether `denoiser` follows scikit-learn's interface."""
+    return (
+        not isinstance(denoiser, type)
+        and hasattr(denoiser, "fit")
+        and (hasattr(denoiser, "transform") or hasattr(denoiser, "predict"))
+    )
+
+
+def signature_of(denoiser) -> Signature:
+    """Return the keyword parameters of a denoiser."""
+    if is_estimator(denoiser):
+        return Signature({}, (), False)
+    if not callable(denoiser) or isinstance(denoiser, type):
+        return Signature({}, (), True)
+    try:
+        parameters = list(inspect.signature(denoiser).parameters.values())
+    except (TypeError, ValueError):  # some compiled functions do not tell
+        return Signature({}, (), True)
+    defaults, required, is_open = {}, [], False
+    first = True
+    for p in parameters:
+        if p.kind is p.VAR_KEYWORD:
+            is_open = True
+        elif first and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD):
+            first = False  # the data
+        elif p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD):
+            if p.default is p.empty:
+                required.append(p.name)
+            else:
+                defaults[p.name] = p.default
+    return Signature(defaults, tuple(required), is_open)
+
+
+def name_of(denoiser) -> str:
+    """Return what a denoiser is called in messages."""
+    denoiser = behind_partial(denoiser)
+    return getattr(denoiser, "__name__", type(denoiser).__name__)
+
+
+def behind_partial(denoiser):
+    """Return what a partial object calls in the end, and anything else as it is."""
+    while isinstance(denoiser, partial):
+        denoiser = denoiser.func
+    return denoiser
+
+
+def apply_denoiser(
+    denoiser,
+    X: np.ndarray,
+    params: dict,
+    *,
+    channel_axis: int | None,
+    batch_axis: int | None,
+    allow_nan: bool = False,
+    copy: bool = True,
+) -> np.ndarray:
+    """Return the answer of a denoiser, checked."""
+    if batch_axis is not None:
+        if channel_axis is not None:
+            channel_axis -= channel_axis > batch_axis
+        answer = np.empty_like(X)
+        for item, place in zip(np.moveaxis(X, batch_axis, 0), np.moveaxis(answer, batch_axis, 0)):
+            place[...] = apply_denoiser(
+                denoiser,
+                item,
+                params,
+                channel_axis=channel_axis,
+                batch_axis=None,
+                allow_nan=allow_nan,
+                copy=copy,
+            )
+        return answer
+    if channel_axis is not None:
+        if "channel_axis" in signature_of(denoiser).names():
+            params = {**params, "channel_axis": channel_axis}
+        else:
+            return apply_denoiser(
+                denoiser,
+                X,
+                params,
+                channel_axis=None,
+                batch_axis=channel_axis,
+                allow_nan=allow_nan,
+                copy=copy,
+            )
+    shown = np.array(X, order="C") if copy else X.view()
+    shown.flags.writeable = copy
+    answer = _reconstruct(denoiser, shown) if is_estimator(denoiser) else denoiser(shown, **params)
+    return _checked(answer, X, denoiser, allow_nan)
+
+
+def _checked(answer, X, denoiser, allow_nan):
+    answer = np.asarray(answer)
+    if answer.shape != X.shape:
+        raise ValueError(
+            f"{name_of(denoiser)} returned an array of shape {answer.shape} for data of shape "
+            f"{X.shape}: a denoiser must keep the shape."
+        )
+    if answer.dtype.kind not in "fiub":
+        raise ValueError(
+            f"{name_of(denoiser)} returned dtype {answer.dtype}: a denoiser must return real "
+            "numbers."
+        )
+    with np.errstate(over="ignore"):
+        answer = answer.astype(X.dtype, copy=False)
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(np.sum(answer)):  # which no NaN and no infinity leaves it
+            return answer
+    bad = answer.size - np.count_nonzero(np.isfinite(answer))
+    if allow_nan:
+        bad = np.count_nonzero(np.isinf(answer))
+    if bad:
+        raise ValueError(
+            f"{name_of(denoiser)} returned NaN or an infinity for {bad} of {answer.size} entries."
+        )
+    return answer
+
+
+def _flat_steps(estimator) -> list:
+    if not isinstance(estimator, Pipeline):
+        return [estimator]
+    return [
+        inner
+        for _, step in estimator.steps
+        if step is not None and step != "passthrough"
+        for inner in _flat_steps(step)
+    ]
+
+
+def _reconstruct(estimator, X):
+    """Fit the steps to X and return their answer, on the scale that X came in."""
+    fitted = []
+    for step in map(clone, _flat_steps(estimator)):
+        if is_regressor(step) or not hasattr(step, "transform"):
+            X = step.fit(X, X).predict(X)
+        else:
+            X = step.fit(X).transform(X)
+            fitted.append(step)
+    for step in reversed(fitted):
+        inverse: Callable | None = getattr(step, "inverse_transform", None)
+        if inverse is not None:
+            X = inverse(X)
+    return X

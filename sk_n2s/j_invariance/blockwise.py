@@ -1,0 +1,56 @@
+"""Denoising dask arrays: block by block, each shown with as much as the denoiser looks at."""
+
+from __future__ import annotations
+
+from copy import copy
+from functools import partial
+from math import ceil, inf
+from typing import Any
+
+import numpy as np
+
+from .._utils.arrays import as_float_array
+from .._utils.lazy import as_blocks, map_blocks
+from ..denoisers.calling import name_of
+from ..noise.model import NoiseModel
+
+__all__ = ["in_blocks"]
+
+
+def in_blocks(wrapper: Any, X: Any, noise: NoiseModel | None) -> Any:
+    """Return the output of a wrapper for a dask array, as a dask array."""
+    plan = wrapper.view_plan(X)  # which validates the parameters
+    reach = wrapper.reach(X.ndim)
+    if reach is None or inf in reach.distance:
+        looks = "does not say how far it looks" if reach is None else "looks at all of X"
+        raise ValueError(
+            f"halo=None: {name_of(wrapper.denoiser)} {looks}, so that a dask array cannot be "
+            "denoised in blocks as it is: set halo to how many entries around a block it is "
+            "to be shown, or declare that with sk_n2s.denoisers.reaches."
+        )
+    halo, period = [0] * X.ndim, [1] * X.ndim
+    for axis, distance in zip(plan.axes, reach.distance, strict=True):
+        halo[axis] = ceil(distance)
+    if plan.exact or wrapper.output == "plain":
+        # Nothing is hidden in sets, which a block might be too small for.
+        wrapper = copy(wrapper)
+        wrapper.partition = None
+    else:
+        period = [1 if p is None else p for p in plan.partition.period(X.ndim, plan.axes)]
+    if wrapper.channel_axis is not None:
+        period[wrapper.channel_axis] = 0  # a denoiser may look at all channels together
+    others: tuple = ()
+    if noise is not None and isinstance(noise.level, np.ndarray):
+        others = (as_blocks(np.broadcast_to(noise.level, X.shape)),)
+    function = partial(_denoise_block, wrapper, noise)
+    return map_blocks(function, X, tuple(halo), tuple(period), *others)
+
+
+def _denoise_block(
+    wrapper: Any, noise: NoiseModel | None, block: np.ndarray, *levels: np.ndarray
+) -> np.ndarray:
+    """Return the output for a block, with the part of the map of the noise that belongs to it."""
+    block = np.ma.filled(block, np.nan)
+    if np.isnan(block).all():
+        return block
+    return wrapper.output_of(as_float_array(block), NoiseModel(levels[0]) if levels else noise)

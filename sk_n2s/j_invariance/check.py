@@ -1,0 +1,120 @@
+"""The test that an estimator keeps its promise: no prediction depends on what it predicts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.utils import check_random_state
+
+from .._utils.arrays import as_float_array
+from ..masking.partitions import Partition
+
+__all__ = ["check_j_invariance"]
+
+
+@dataclass(frozen=True)
+class _Drawn(Partition):
+    """The sets of a partition that may draw others at its next call."""
+
+    origin: Partition
+    sets: tuple
+
+    def get_n_splits(self, X, axes=None):
+        return len(self.sets)
+
+    def split(self, X, axes=None):
+        yield from self.sets
+
+    def stand_in(self, X, hidden):
+        return self.origin.stand_in(X, hidden)
+
+
+def check_j_invariance(estimator, X, random_state=None, *, n_sets=4):
+    """Check that no prediction depends on the entry that it predicts.
+
+    Entries are hidden from the estimator's point of view by changing them: a set J of its
+    partition, or a single entry for an exact form, gets new random values, and the
+    J-invariant prediction at J must not move.
+
+    Parameters
+    ----------
+    estimator : JInvariantWrapper or RegressionDenoiser
+        The estimator, which need not be fitted.
+    X : array-like
+        The data to check it on.
+    random_state : int, RandomState instance or None, default=None
+        Chooses the sets and the new values.
+    n_sets : int, default=4
+        How many sets to try; for an exact form, four single entries for each: on
+        the border, next to it, and inside.
+
+    Raises
+    ------
+    AssertionError
+        If a prediction moves by more than rounding explains: by more than 1e-8 of the
+        largest value, in float64.
+    TypeError
+        If `estimator` does not hide entries.
+
+    Notes
+    -----
+    Each set costs one call of `transform`, and one more is made on the unchanged data. What
+    is random in the estimator needs a seed: two calls must agree.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sk_n2s import JInvariantWrapper, check_j_invariance
+    >>> from sk_n2s.denoisers import tv
+    >>> X = np.random.default_rng(0).normal(size=(16, 16))
+    >>> check_j_invariance(JInvariantWrapper(tv), X, random_state=0)
+    """
+    if not hasattr(estimator, "view_plan"):
+        raise TypeError(f"estimator={estimator!r} must be a JInvariantWrapper.")
+    if n_sets < 1:
+        raise ValueError(f"n_sets={n_sets!r} must be at least 1.")
+    rng = check_random_state(random_state)
+    X = as_float_array(X).astype(np.float64)  # in which a small leak is no rounding
+    plan = estimator.view_plan(X)
+    blind = clone(estimator)
+    if "output" in blind.get_params(deep=False):  # others have the invariant output only
+        blind.set_params(output="invariant")
+    if plan.exact:
+        sets = [(entry, entry) for entry in _single_entries(X.shape, 4 * n_sets, rng)]
+    else:
+        drawn = _Drawn(plan.partition, tuple(plan.partition.split(X, plan.axes)))
+        blind.set_params(partition=drawn)
+        sets = [drawn.sets[i] for i in rng.permutation(len(drawn.sets))[:n_sets]]
+    before = blind.fit_transform(X)
+    known = X[~np.isnan(X)]
+    # New values are drawn from the data, so that counts stay counts, and every other time
+    # from their extremes, which show what an outlier would hide.
+    pools = np.array([known.min(), known.max()]), known
+    if pools[0][0] == pools[0][1]:
+        pools = (pools[0] + np.array([-1, 1], X.dtype),) * 2
+    allowed = 1e-8 * float(np.abs(pools[0]).max())
+    for k, (hidden, scored) in enumerate(sets):
+        changed = X.copy()
+        new = rng.choice(pools[k % 2], size=X[hidden].shape)
+        changed[hidden] = np.where(np.isnan(X[hidden]), np.nan, new)
+        moved = np.max(np.abs(blind.fit_transform(changed)[scored] - before[scored]), initial=0)
+        if not moved <= allowed:
+            raise AssertionError(
+                f"{estimator!r} is not J-invariant: when hidden entries were changed, their own "
+                f"predictions moved by up to {moved:.3g}."
+            )
+
+
+def _single_entries(shape, n_entries, rng):
+    """Draw single entries, most of them in the corners and near them: leaks live at borders."""
+    for k in range(n_entries):
+        depth = k // 2 % 3
+        if k % 4 == 3:
+            entry = [int(rng.randint(n)) for n in shape]
+        elif k % 2:
+            entry = [min(depth, n - 1) for n in shape]
+        else:
+            entry = [max(n - 1 - depth, 0) for n in shape]
+        yield tuple(slice(i, i + 1) for i in entry)

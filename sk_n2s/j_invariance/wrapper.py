@@ -1,0 +1,446 @@
+"""Any denoiser, made J-invariant."""
+
+from __future__ import annotations
+
+from functools import partial
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.validation import check_is_fitted
+
+from .._utils.arrays import has_nan, per_axis
+from .._utils.base import BaseDenoiser
+from .._utils.callbacks import Task, with_callbacks
+from .._utils.lazy import as_float_data, in_memory, is_lazy
+from ..denoisers import get_exact_form, reach_of
+from ..denoisers.calling import apply_denoiser, behind_partial, name_of
+from ..denoisers.locality import Reach
+from ..losses import squared_error, true_score
+from ..masking.fills import Fill, check_fill
+from ..masking.partitions import GridPartition, Partition
+from ..masking.views import View, ViewPlan
+from ..noise.model import NoiseModel, check_noise
+from ..risk.blending import BLEND_REACH, Blend, blend
+from ..risk.noise_level import noise_of
+from ..risk.sure import divergence_of, probed_divergence
+from .blockwise import in_blocks
+from .parameters import DenoiserParameters
+
+__all__ = ["JInvariantWrapper"]
+
+#: Stride of the default grid.
+_STRIDE = 4
+
+
+class JInvariantWrapper(DenoiserParameters, BaseDenoiser):
+    """Turn a classical denoiser into its J-invariant counterpart.
+
+    A J-invariant function predicts entries from the others only:
+    f(x)_J = g(1_J·s(x) + 1_Jᶜ·x)_J for each set J of a partition, where g is the denoiser
+    and s the fill. For noise that is zero-mean and independent between the sets, its
+    distance to the noisy data is its true error plus the variance of the noise, so that
+    its parameters can be chosen, and its error estimated, without clean data [1]_.
+
+    Parameters
+    ----------
+    denoiser : callable or estimator
+        A function ``g(X, **params)`` from an array to an array of the same shape, or a
+        scikit-learn estimator, which is fitted to whatever it is shown: of a transformer
+        with an inverse, the reconstruction is the answer (PCA); of one without, its
+        output; of a predictor ``fit(X, X).predict(X)``. A Pipeline is made J-invariant as
+        a whole, and brought back to the data's scale by the inverses of its steps.
+    partition : Partition, default=None
+        Which entries are hidden together. None means ``GridPartition(stride=4)``, with a
+        smaller stride along axes of fewer than four entries.
+    fill : {"mean", "zero", "median", "random"}, Fill or callable, default="mean"
+        What hidden entries are replaced with. A callable ``fill(X, hidden)`` is shown NaN
+        at the hidden entries.
+    output : {"invariant", "plain", "blend"}, default="invariant"
+        What `transform` returns: f itself, blind at each entry; g on the full data; or f
+        with the entry's own value mixed back in, λ·f + (1 − λ)·x with
+        λ = σ²/(σ² + τ²), where τ² is what the squared residuals around the entry exceed
+        the noise variance σ² by.
+    method : {"auto", "mask", "exact"}, default="auto"
+        "exact" uses the exact J-invariant form of the denoiser, which hides every entry
+        singly and costs one pass; "mask" hides the sets of the partition in turn. "auto"
+        takes the exact form where there is one and no partition is given, since a
+        partition says what has to be hidden along with an entry.
+    channel_axis : int, default=None
+        An axis of channels: an entry is hidden in all of them together. It is passed on
+        to a denoiser with a parameter of that name; others see one channel at a time.
+    batch_axis : int, default=None
+        An axis of independent items, which are denoised one at a time.
+    noise : float, array-like or NoiseModel, default=None
+        The noise: its standard deviation in the unit of the data, a map of that, which
+        broadcasts to the shape of the data, or a model (`sk_n2s.noise.NoiseModel`). It weighs
+        the blend, and is part of the score of a plain output. None estimates it.
+    halo : int or tuple of int, default=None
+        How many entries around a block of a dask array are shown to the denoiser with it,
+        for all axes along which it denoises or for each. None is as far as the denoiser
+        looks (`sk_n2s.denoisers.reach_of`), for which the result is that of the whole
+        array in memory, at every entry. A denoiser that does not say how far it looks, or
+        that looks at the whole array, needs a value: the larger it is, the nearer is the
+        result to that of the whole array.
+    **denoiser_params : dict
+        The parameters of a denoising function. They are parameters of the wrapper, for
+        `set_params` and for grids. A parameter that is called like one of the wrapper's
+        own has to be set with `functools.partial`. Those of an estimator are
+        ``denoiser__name``.
+
+    Attributes
+    ----------
+    method_ : {"mask", "exact"}
+        How entries were hidden in the data that were given to `fit`.
+    noise_ : NoiseModel
+        The noise that the blend rests upon; only with ``output="blend"``.
+    n_axes_ : int
+        The number of axes of the data.
+    n_features_in_ : int
+        The length of the second axis of the data, if there are two.
+
+    Notes
+    -----
+    Integers come out as floats on the scale they came in, float32 stays float32. NaN marks
+    a missing entry: it is not shown to the denoiser, not scored, and filled in the output.
+
+    A dask array is denoised in blocks, when it is computed: `transform` returns a dask
+    array. A parameter of the denoiser that is None, to be estimated, is estimated in each
+    block; missing entries stay NaN in blocks without a single measurement.
+
+    An estimator as denoiser is fitted to the data given to `transform`, and not to those
+    given to `fit`: what was fitted to an entry is not blind to it.
+
+    References
+    ----------
+    .. [1] J. Batson and L. Royer, "Noise2Self: Blind Denoising by Self-Supervision",
+       ICML 2019, PMLR 97:524-533. :arxiv:`1901.11365`
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sk_n2s import JInvariantWrapper
+    >>> from sk_n2s.denoisers import median
+    >>> rng = np.random.default_rng(0)
+    >>> clean = np.zeros((64, 64))
+    >>> noisy = clean + rng.normal(size=clean.shape)
+    >>> wrapper = JInvariantWrapper(median, radius=3).fit(noisy)
+    >>> round(wrapper.score(noisy, clean), 2)   # minus the true error
+    -0.07
+    >>> round(wrapper.score(noisy), 2)          # minus (error + variance of the noise)
+    -1.06
+    """
+
+    _parameter_constraints: dict = {
+        "denoiser": "no_validation",  # checked together with its parameters
+        "partition": [Partition, None],
+        "fill": [str, Fill, callable],
+        "output": [StrOptions({"invariant", "plain", "blend"})],
+        "method": [StrOptions({"auto", "mask", "exact"})],
+        "channel_axis": [Integral, None],
+        "batch_axis": [Integral, None],
+        "noise": "no_validation",  # needs the shape of the data
+        "halo": [Integral, tuple, None],
+    }
+
+    def __init__(
+        self,
+        denoiser,
+        *,
+        partition=None,
+        fill="mean",
+        output="invariant",
+        method="auto",
+        channel_axis=None,
+        batch_axis=None,
+        noise=None,
+        halo=None,
+        **denoiser_params,
+    ):
+        super().__init__(denoiser, denoiser_params)
+        self.partition = partition
+        self.fill = fill
+        self.output = output
+        self.method = method
+        self.channel_axis = channel_axis
+        self.batch_axis = batch_axis
+        self.noise = noise
+        self.halo = halo
+
+    # Views --------------------------------------------------------------------------
+
+    def view_plan(self, X: np.ndarray) -> ViewPlan:
+        """Return how the entries of `X` are hidden; validates all parameters.
+
+        Parameters
+        ----------
+        X : ndarray of float
+            The data.
+
+        Returns
+        -------
+        ViewPlan
+            The plan. Candidates of a search that have the same plan share their views.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a parameter is not valid, or does not fit `X`.
+        """
+        self._validate_params()
+        self._check_denoiser(() if self.channel_axis is None else ("channel_axis",))
+        axes = self.axes(X.ndim).neighbours
+        if self.halo is not None:
+            per_axis(self.halo, len(axes), name="halo")
+        form = get_exact_form(self.denoiser)
+        if self.method == "exact" and form is None:
+            raise ValueError(
+                f'method="exact" needs a denoiser with an exact J-invariant form, and '
+                f'{name_of(self.denoiser)} has none: use method="mask" or "auto", or register '
+                "one with sk_n2s.denoisers.exact_form_of."
+            )
+        # Whether a dask array holds NaN is seen block by block.
+        heeds_nan = form is not None and not form.handles_missing and not is_lazy(X)
+        blocked = heeds_nan and has_nan(X)
+        if self.method == "exact" and blocked:
+            raise ValueError(
+                f"X holds NaN, which the exact form of {name_of(self.denoiser)} does not leave "
+                'out of account: use method="mask" or "auto".'
+            )
+        if self.method == "auto":
+            exact = form is not None and self.partition is None and not blocked
+        else:
+            exact = self.method == "exact"
+        partition = self.partition
+        if partition is None:
+            partition = GridPartition(tuple(min(_STRIDE, X.shape[a]) for a in axes))
+            if all(X.shape[a] == 1 for a in axes):
+                raise ValueError(
+                    f"X of shape {X.shape} has n_samples = 1 entry along the axes {axes}: there "
+                    "is no other entry to predict it from."
+                )
+        fill = check_fill(self.fill)
+        fill.check(len(axes))
+        plan = ViewPlan(partition, fill, axes, exact)
+        plan.get_n_splits(X)  # a partition that does not fit says so now
+        return plan
+
+    def predict_view(self, view: View) -> np.ndarray:
+        """Return the denoiser's answer to a view, where it counts.
+
+        Parameters
+        ----------
+        view : View
+            A view of the data.
+
+        Returns
+        -------
+        ndarray of the shape of ``view.target``
+            The prediction.
+
+        Raises
+        ------
+        ValueError
+            If the answer has the wrong shape, or is not finite.
+        """
+        if not view.exact:
+            return self._answer(self.denoiser, view.input)[view.where]
+        form = get_exact_form(self.denoiser)
+        assert form is not None  # view_plan saw to it
+        if not view.has_gaps:
+            return self._answer(form, view.input, copy=False)[view.where]
+        # Where no entry is near enough, that of all others of the item, or else of all items.
+        answer = self._answer(
+            partial(_without_gaps, form=form), view.input, allow_nan=True, copy=False
+        )
+        return _fill_gaps(answer, view.input)[view.where]
+
+    def _answer(self, denoiser, X, **options):
+        channel, batch, _ = self.axes(X.ndim)
+        return apply_denoiser(
+            denoiser,
+            X,
+            self.denoiser_params,
+            channel_axis=channel,
+            batch_axis=batch,
+            **options,
+        )
+
+    def _invariant(self, X):
+        plan = self.view_plan(X)
+        result = np.full_like(X, np.nan)
+        for view in plan.views(X):
+            result[view.where] = self.predict_view(view)
+        if has_nan(result):
+            raise ValueError(f"partition={self.partition!r} does not score every entry of X.")
+        return result
+
+    def reach(self, ndim: int) -> Reach | None:
+        """Return how far from an entry its output depends on the data.
+
+        Parameters
+        ----------
+        ndim : int
+            The number of axes of the data.
+
+        Returns
+        -------
+        Reach or None
+            The distance along each axis but those of channels and items, for data without
+            missing entries: `halo` if it is given; None if the denoiser does not say how
+            far it looks.
+        """
+        axes = self.axes(ndim).neighbours
+        if self.halo is not None:
+            halo = per_axis(self.halo, len(axes), name="halo")
+            return Reach(tuple(map(float, halo)), False)
+        reach = reach_of(self.denoiser, self.denoiser_params, len(axes))
+        if reach is None:
+            return None
+        around = check_fill(self.fill).reach + (BLEND_REACH if self.output == "blend" else 0)
+        return reach._replace(distance=tuple(d + around for d in reach.distance))
+
+    @property
+    def releases_gil(self) -> bool:
+        """Whether candidates of this denoiser can share a process, each on its own core."""
+        return bool(getattr(behind_partial(self.denoiser), "releases_gil", False))
+
+    @property
+    def is_j_invariant(self) -> bool:
+        """Whether no entry of the output of `transform` depends on that entry of the data."""
+        return self.output == "invariant"
+
+    # scikit-learn's interface --------------------------------------------------------
+
+    @with_callbacks
+    def fit(self, X, y=None):
+        """Validate the parameters against the data.
+
+        Nothing is learnt from the data, except the variance of the noise for
+        ``output="blend"`` if it is not given.
+
+        Parameters
+        ----------
+        X : array-like or dask array of one or more axes
+            The noisy data. NaN marks missing entries.
+        y : object
+            Ignored, present for scikit-learn's interface.
+
+        Returns
+        -------
+        JInvariantWrapper
+            The wrapper itself.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the data or a parameter are not valid, or do not fit each other.
+        """
+        with Task.of_fit(self, 0):
+            array = as_float_data(X)
+            plan = self.view_plan(array)
+            noise = self._noise_of(array) if self.output == "blend" else None
+        self.__dict__.pop("noise_", None)  # of an earlier fit
+        if noise is not None:
+            self.noise_ = noise
+        self.method_ = "exact" if plan.exact else "mask"
+        self._remember(X, array)
+        return self
+
+    def _as_data(self, X: Any) -> Any:
+        return as_float_data(X)
+
+    def _noise_of(self, X: Any) -> NoiseModel:
+        return noise_of(self.noise, X, self.channel_axis, self.batch_axis)
+
+    def _denoise(self, X: Any) -> Any:
+        noise = None
+        if self.output == "blend":
+            check_is_fitted(self, "noise_")
+            noise = self.noise_
+        return in_blocks(self, X, noise) if is_lazy(X) else self.output_of(X, noise)
+
+    def output_of(self, X: np.ndarray, noise: NoiseModel | None = None) -> np.ndarray:
+        """Return what `transform` returns for an array in memory; a blend needs the noise."""
+        if self.output == "plain":
+            return self._answer(self.denoiser, self.view_plan(X).complete(X))
+        if self.output == "blend":
+            assert noise is not None
+            return self._blend(X, noise).output
+        return self._invariant(X)
+
+    def _blend(self, X: np.ndarray, noise: NoiseModel) -> Blend:
+        invariant = self._invariant(X)
+        return blend(X, invariant, check_noise(noise, X), *self.axes(X.ndim)[:2])
+
+    def output_and_divergence(  # noqa: D102
+        self, X: np.ndarray, noise: NoiseModel
+    ) -> tuple[np.ndarray, np.ndarray]:
+        if self.output == "blend":
+            mixed = self._blend(X, noise)
+            return mixed.output, divergence_of(mixed.own, mixed.variance)
+        if self.output == "invariant":
+            return self._invariant(X), np.zeros(())
+        shown = self.view_plan(X).complete(X)
+        denoise = partial(self._answer, self.denoiser)
+        output = denoise(shown)
+        return output, probed_divergence(denoise, shown, output, noise.variance(shown))
+
+    def score(self, X, y=None):
+        """Return minus the self-supervised loss, or minus the true error.
+
+        Parameters
+        ----------
+        X : array-like or dask array
+            The noisy data; a dask array is computed.
+        y : array-like of the same shape, default=None
+            The clean data, if they are known.
+
+        Returns
+        -------
+        float
+            Without `y`, an estimate of minus (true error + variance of the noise): minus the
+            mean squared difference between the J-invariant prediction and `X`; for a plain
+            output without a `partition`, which says that the noise of neighbours may be
+            dependent, Stein's unbiased risk estimate of that output. With `y`, minus the
+            mean squared error of `transform`.
+
+        Raises
+        ------
+        ValueError
+            If `y` does not have the shape of `X`.
+        """
+        X = in_memory([self._checked(X)])[0]
+        if y is not None:
+            return true_score(y, X, self._denoise)
+        if self.scores_output:
+            output, divergence = self.output_and_divergence(X, self._noise_of(X))
+            return -float(np.nanmean(squared_error(X, output) + divergence, dtype=np.float64))
+        return -float(np.nanmean(squared_error(X, self._invariant(X)), dtype=np.float64))
+
+    @property
+    def scores_output(self) -> bool:
+        """Whether the score is that of the output, and not of the J-invariant prediction.
+
+        Under masks the fill is a denoiser, too, so that a denoiser that does nothing would
+        score well by the J-invariant prediction, while its plain output is the noisy data.
+        """
+        return self.output == "plain" and self.partition is None
+
+
+def _without_gaps(X, *, form, **params):
+    """Return the exact form's answer for one item, with its gaps filled."""
+    return _fill_gaps(form(X, **params), X)
+
+
+def _fill_gaps(answer, X):
+    """Fill where an exact form had no entry to predict from: the mean of all *other* entries."""
+    gaps = np.isnan(answer)
+    visible = ~np.isnan(X)
+    others = visible.sum() - visible
+    if not (gaps & (others > 0)).any():
+        return answer
+    known = np.where(visible, X, 0)
+    mean = (known.sum(dtype=np.float64) - known) / np.maximum(others, 1)
+    return np.where(gaps & (others > 0), mean.astype(X.dtype), answer)

@@ -1,0 +1,90 @@
+"""The estimated error of an output, and how sure it is."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.special import log_ndtr
+
+from .._utils.arrays import block_sums
+
+__all__ = ["LEVEL_ERROR", "ErrorEstimate", "summarise"]
+
+#: The standard error of a variance of the noise that is estimated, as a share of it.
+LEVEL_ERROR = 0.02
+
+#: Into how many blocks an array is divided for the confidence interval, at most.
+_MOST_BLOCKS = 256
+
+#: Half the width of a 95 % confidence interval, in standard errors.
+_QUANTILE = 1.959963984540054
+
+
+class ErrorEstimate(NamedTuple):
+    """An estimate of the true mean squared error.
+
+    Attributes
+    ----------
+    mse : float
+        The mean squared error, in the squared unit of the data. Where the measured one is
+        no larger than its own error, or negative, this is what to expect nevertheless.
+    interval : tuple of float
+        Its confidence interval of 95 %.
+    data_range : float
+        The difference of the largest and the smallest value of the output, the peak of
+        the signal-to-noise ratio.
+    """
+
+    mse: float
+    interval: tuple[float, float]
+    data_range: float
+
+    @property
+    def psnr(self) -> float:
+        """The peak signal-to-noise ratio in dB."""
+        return self._ratio(self.mse)
+
+    @property
+    def psnr_interval(self) -> tuple[float, float]:
+        """Its confidence interval of 95 %."""
+        low, high = self.interval
+        return self._ratio(high), self._ratio(low)
+
+    def _ratio(self, mse: float) -> float:
+        if mse <= 0:
+            return float("inf")
+        return float(10 * np.log10(self.data_range**2 / mse)) if self.data_range else -np.inf
+
+
+def summarise(
+    losses: np.ndarray,
+    variance: float | np.ndarray,
+    output: np.ndarray,
+    variance_error: float = 0.0,
+) -> ErrorEstimate:
+    """Average the losses of an output, and say how sure the result is."""
+    excess = losses - variance
+    mean = float(np.nanmean(excess, dtype=np.float64))
+    blocks = _block_means(excess)
+    spread = float(np.std(blocks, ddof=1) ** 2 / len(blocks)) if len(blocks) > 1 else np.inf
+    error = float(np.sqrt(spread + variance_error**2))
+    half = _QUANTILE * error
+    mse = _not_negative(mean, error)
+    return ErrorEstimate(mse, (max(mean - half, 0.0), max(mean + half, mse)), float(np.ptp(output)))
+
+
+def _not_negative(mean: float, error: float) -> float:
+    """Return the expectation of what was measured with a normal error, and is not negative."""
+    if not 0 < error < np.inf:
+        return max(mean, 0.0)
+    x = mean / error
+    return mean + error * float(np.exp(-(x**2) / 2 - log_ndtr(x)) / np.sqrt(2 * np.pi))
+
+
+def _block_means(values: np.ndarray) -> np.ndarray:
+    """Return the means of compact blocks of nearly equal size, as float64."""
+    parts = max(1, int(_MOST_BLOCKS ** (1 / max(1, sum(n > 1 for n in values.shape)))))
+    known = np.isfinite(values)
+    total, count = block_sums(np.where(known, values, 0.0), parts), block_sums(known, parts)
+    return total[count > 0] / count[count > 0]

@@ -1,0 +1,149 @@
+"""Which candidates of a search share their views."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from sklearn.pipeline import Pipeline
+
+from .._utils.base import BaseDenoiser
+from .._utils.lazy import as_float_data
+from ..masking.views import ViewPlan
+from ..noise.model import NoiseModel, check_noise
+from ..risk.noise_level import noise_of
+
+__all__ = ["Group", "Grouping", "NotWrapped"]
+
+
+class NotWrapped(Exception):
+    """The estimator does not make views."""
+
+
+class Group:
+    """Candidates that see the same views.
+
+    Parameters
+    ----------
+    plan : ViewPlan
+        How the entries are hidden.
+    X : ndarray
+        The data that the candidates see.
+
+    Attributes
+    ----------
+    members : list of (int, estimator)
+        The candidates' numbers, and what answers for them.
+    """
+
+    def __init__(self, plan: ViewPlan, X: np.ndarray):
+        self.plan = plan
+        self.X = X
+        self.members: list[tuple[int, Any]] = []
+
+
+class Grouping:
+    """Candidates, sorted by the views that they see.
+
+    Parameters
+    ----------
+    X : array-like
+        The noisy data, as the user gave them.
+    array : ndarray or dask array of float
+        The same, as those see them who are in no pipeline.
+    score_output : bool or None, default=False
+        Whether the output of a candidate is scored, or its J-invariant prediction; None
+        leaves it to the candidate.
+
+    Attributes
+    ----------
+    groups : list of Group
+        The groups, in the order of their first candidates.
+    """
+
+    def __init__(self, X, array, score_output: bool | None = False):
+        self.X = X
+        self.score_output = score_output
+        self.groups: list[Group] = []
+        self._heads: list[tuple[str, dict, Any]] = []
+        self._arrays: list[tuple[Any, np.ndarray]] = [(X, array)]
+        self._noises: list[tuple[Any, tuple, NoiseModel]] = []
+
+    def clear(self) -> None:
+        """Forget the candidates; what was learnt from the data stays."""
+        self.groups = []
+
+    def add(self, number: int, estimator, params: dict) -> None:
+        """Add a candidate."""
+        estimator, X = self._behind_head(estimator, params)
+        plan = estimator.view_plan(X)
+        if self._scores_output(estimator):
+            plan = replace(plan, noise=self._noise_of(estimator, X))
+        for group in self.groups:
+            if group.X is X and _equal(group.plan, plan):
+                break
+        else:
+            group = Group(plan, X)
+            self.groups.append(group)
+        group.members.append((number, estimator))
+
+    def _behind_head(self, estimator, params: dict) -> tuple[Any, np.ndarray]:
+        """Return what makes the views, and the data that it sees."""
+        X, path = self.X, ""  # as the user gave it: a pipeline may want a table, or integers
+        while isinstance(estimator, Pipeline):
+            head, (name, last) = estimator[:-1], estimator.steps[-1]
+            path += name
+            inside = f"{path}__"
+            settings = {k: v for k, v in params.items() if k != path and not k.startswith(inside)}
+            fitted = (
+                data
+                for place, agreed, data in self._heads
+                if place == path and _identical(agreed, settings)
+            )
+            data = next(fitted, None)
+            if data is None:
+                data = head.fit_transform(deepcopy(X)) if len(head) else X
+                self._heads.append((path, settings, data))
+            estimator, X, path = last, data, inside
+        if not isinstance(estimator, BaseDenoiser):
+            raise NotWrapped
+        return estimator, self._as_array(X)
+
+    def _scores_output(self, denoiser: BaseDenoiser) -> bool:
+        if self.score_output is None:
+            return denoiser.scores_output
+        # The score of an invariant output is that of the prediction, set by set.
+        return self.score_output and not denoiser.is_j_invariant
+
+    def _noise_of(self, denoiser: BaseDenoiser, X: Any) -> NoiseModel:
+        """Return the noise, estimated once for the same data."""
+        axes = denoiser.axes(X.ndim)
+        if denoiser.noise is not None:
+            return check_noise(denoiser.noise, X)
+        for data, agreed, noise in self._noises:
+            if data is X and agreed == axes:
+                return noise
+        self._noises.append((X, axes, noise_of(None, X, axes.channel, axes.batch)))
+        return self._noises[-1][2]
+
+    def _as_array(self, X) -> np.ndarray:
+        """Return the same array for the same data, so that candidates can share views of it."""
+        for data, array in self._arrays:
+            if data is X:
+                return array
+        self._arrays.append((X, as_float_data(X)))
+        return self._arrays[-1][1]
+
+
+def _identical(a: dict, b: dict) -> bool:
+    """Return whether two candidates of a grid have the very same values."""
+    return a.keys() == b.keys() and all(a[k] is b[k] for k in a)
+
+
+def _equal(a: ViewPlan, b: ViewPlan) -> bool:
+    try:
+        return bool(a == b)
+    except Exception:  # they hold arrays, or what a user wrote, and do not compare to a truth
+        return False

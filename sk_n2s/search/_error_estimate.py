@@ -1,0 +1,119 @@
+"""How good the best candidate of a search is, estimated from the noisy data alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.pipeline import Pipeline
+
+from .._utils.arrays import has_nan
+from .._utils.base import BaseDenoiser
+from .._utils.lazy import as_float_data, in_memory
+from .._utils.tiling import middle, sample
+from .._utils.warn import warn
+from ..losses import squared_error
+from ..noise.level import estimate_noise
+from ..noise.model import NoiseModel, check_noise
+from ..risk.error_estimate import LEVEL_ERROR, ErrorEstimate, summarise
+from ..risk.noise_level import noise_of
+
+__all__ = ["ErrorEstimateMixin"]
+
+#: Entries from which the level of the noise is read where only a warning rests upon it.
+_GLANCE = 2**13
+
+
+class ErrorEstimateMixin:
+    """The estimated error of a fitted search, made when it is first asked for."""
+
+    # What a fitted search has.
+    _noisy: Any
+    best_params_: dict
+    best_score_: float
+
+    @property
+    def error_estimate_(self) -> ErrorEstimate:
+        """The estimated error of the best estimator's output on the data; see `sk_n2s.risk`."""
+        return self._estimated()[0]
+
+    @property
+    def noise_(self) -> NoiseModel:
+        """The noise that the estimated error rests upon."""
+        return self._estimated()[1]
+
+    @property
+    def estimated_mse_(self) -> float:
+        """The estimated mean squared error of the output."""
+        return self.error_estimate_.mse
+
+    @property
+    def estimated_psnr_(self) -> float:
+        """The estimated peak signal-to-noise ratio in dB; the peak is the output's range."""
+        return self.error_estimate_.psnr
+
+    @property
+    def estimated_psnr_interval_(self) -> tuple[float, float]:
+        """Its confidence interval of 95 %."""
+        return self.error_estimate_.psnr_interval
+
+    def _estimated(self):
+        """Estimate the error, at the first use: plain and blended outputs need more calls."""
+        known = self.__dict__.get("_estimate")
+        if known is not None:
+            return known
+        if not hasattr(self, "best_estimator_"):
+            raise AttributeError(
+                f"This {type(self).__name__} has no fitted estimator to estimate the error of."
+            )
+        if not hasattr(self, "_noisy"):
+            raise AttributeError(
+                "The error was not estimated before this search was pickled, which leaves the data "
+                "behind: use error_estimate_ first."
+            )
+        X, wrapper = self._noisy, self.best_estimator_
+        while isinstance(wrapper, Pipeline):
+            X, wrapper = as_float_data(wrapper[:-1].transform(X)), wrapper[-1]
+        axes = wrapper.axes(X.ndim)
+        channel, batch = axes.channel, axes.batch
+        noise = noise_of(wrapper.noise, X, channel, batch)
+        if not isinstance(X, np.ndarray):
+            if isinstance(noise.level, np.ndarray):
+                raise AttributeError(
+                    "The error of data that are not in memory cannot be estimated with a noise "
+                    "level for each entry: fit the search to a part of them, in memory."
+                )
+            X, channel, batch = sample(X, channel, batch)
+            wrapper = clone(wrapper).set_params(channel_axis=channel, batch_axis=batch).fit(X)
+        output, divergence = wrapper.output_and_divergence(X, noise)
+        losses = squared_error(X, output) + divergence
+        variance = noise.variance(X)
+        doubt = LEVEL_ERROR * float(np.nanmean(variance)) if wrapper.noise is None else 0.0
+        self.__dict__["_estimate"] = summarise(losses, variance, output, doubt), noise
+        return self.__dict__["_estimate"]
+
+    def _warn_if_useless(self, wrapper) -> None:
+        """Say so if the noisy data are nearer to the truth than the best candidate."""
+        level = _quick_level(wrapper, self._noisy)
+        error = -self.best_score_ - level**2
+        if error >= level**2 > 0:
+            warn(
+                "No candidate is better than the noisy data themselves: the best, "
+                f"{self.best_params_}, has an estimated mean squared error of {error:.3g}, and the "
+                f"variance of the noise is estimated as {level**2:.3g}. Try weaker parameters, "
+                "other denoisers, or leave the data as they are."
+            )
+
+
+def _quick_level(denoiser: BaseDenoiser, X: Any) -> float:
+    """Return the standard deviation of the noise, with no more effort than a warning is worth."""
+    channel, batch, _ = denoiser.axes(X.ndim)
+    part = in_memory([X[middle(X.shape, _GLANCE, channel, batch)]])[0]
+    if denoiser.noise is not None:
+        noise = check_noise(denoiser.noise, X)
+        seen = X if isinstance(noise.level, np.ndarray) else part
+        return float(np.sqrt(np.nanmean(noise.variance(seen))))
+    if has_nan(part):
+        part, channel, batch = sample(X, channel, batch)  # more of what was measured
+    return estimate_noise(part, channel_axis=channel, batch_axis=batch)
