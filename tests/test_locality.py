@@ -12,6 +12,7 @@ from sk_n2s._utils.tiling import Piece
 from sk_n2s.denoisers import DENOISERS, exact_form_of, gaussian, median, reach_of, reaches, tv
 from sk_n2s.masking.fills import MeanFill
 from sk_n2s.masking.views import ViewPlan
+from sk_n2s.noise import NoiseModel
 
 PARAMS = {
     "bilateral": {"sigma_color": 0.3},
@@ -100,9 +101,9 @@ def test_views_of_pieces_cover_their_insides(partition, noisy):
 
 
 def test_an_exact_form_is_asked_once_for_a_piece(noisy):
-    plan = ViewPlan(GridPartition(4), MeanFill(), (0, 1), True, np.full((1, 128), 4.0))
+    plan = ViewPlan(GridPartition(4), MeanFill(), (0, 1), True, NoiseModel(np.full((1, 128), 2.0)))
     piece = Piece((slice(0, 30), slice(50, 90)), (slice(0, 20), slice(10, 30)))
     view = plan.view_of_piece(noisy[piece.outer], piece, None)
     np.testing.assert_array_equal(view.input, noisy[:30, 50:90])
     np.testing.assert_array_equal(view.target, noisy[:20, 60:80])
-    assert view.exact and view.counts.tolist() == [400] and view.noise.shape == (1, 40)
+    assert view.exact and view.counts.tolist() == [400] and view.noise.level.shape == (1, 40)

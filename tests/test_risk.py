@@ -113,7 +113,7 @@ def test_the_interval_covers_the_truth(clean):
 
 
 @pytest.mark.parametrize("output", ["invariant", "plain", "blend"])
-@pytest.mark.parametrize("given", [0.01, None], ids=["given", "estimated"])
+@pytest.mark.parametrize("given", [0.1, None], ids=["given", "estimated"])
 def test_a_search_estimates_the_error_of_what_it_returns(output, given, noisy, clean):
     wrapper = JInvariantWrapper(tv, output=output, noise=given)
     search = SelfSupervisedSearchCV(wrapper, {"weight": [0.05, 0.1]}).fit(noisy)

@@ -261,7 +261,7 @@ class BaseDenoiser(CallbackSupportMixin, TransformerMixin, BaseEstimator):
 
     def _remember(self, X: Any, array: Any) -> None:
         """Keep what is known of the data given to `fit`: axes, columns and their names."""
-        for name in ("n_features_in_", "feature_names_in_"):
+        for name in ("n_axes_", "n_features_in_", "feature_names_in_"):
             self.__dict__.pop(name, None)  # of an earlier fit
         if array.ndim == 2:
             validate_data(self, X, reset=True, skip_check_array=True)

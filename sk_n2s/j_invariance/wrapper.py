@@ -342,10 +342,10 @@ class JInvariantWrapper(DenoiserParameters, BaseDenoiser):
             plan = self.view_plan(array)
             noise = self._noise_of(array) if self.output == "blend" else None
         self.__dict__.pop("noise_", None)  # of an earlier fit
+        self._remember(X, array)
         if noise is not None:
             self.noise_ = noise
         self.method_ = "exact" if plan.exact else "mask"
-        self._remember(X, array)
         return self
 
     def _as_data(self, X: Any) -> Any:

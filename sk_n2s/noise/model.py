@@ -13,6 +13,10 @@ from .level import estimate_noise
 
 __all__ = ["NoiseModel", "check_noise", "estimate_noise_model"]
 
+_WHAT = (
+    "must be a standard deviation in the unit of the data, an array of them, a NoiseModel, or None"
+)
+
 
 class NoiseModel:
     """The noise of an array, independent between its entries: how large it is at each.
@@ -46,7 +50,10 @@ class NoiseModel:
             raise ValueError(f"NoiseModel takes a level or a curve, got {level!r} and {curve!r}.")
         self.level: float | np.ndarray | None = None
         if level is not None:
-            given = np.asarray(level, dtype=float)
+            try:
+                given = np.asarray(level, dtype=float)
+            except (TypeError, ValueError):
+                raise ValueError(f"noise={level!r} {_WHAT}.") from None
             if not np.isfinite(given).all() or (given < 0).any():
                 raise ValueError(f"noise={level!r} must be finite and not negative.")
             self.level = float(given) if given.ndim == 0 else given
@@ -139,18 +146,9 @@ class NoiseModel:
 
 def check_noise(value: Any, X: Any) -> NoiseModel:
     """Return the noise model that a parameter `noise` stands for, checked against the data."""
-    model = value
-    if not isinstance(value, NoiseModel):
-        try:
-            given = np.asarray(value, dtype=float)
-        except (TypeError, ValueError):
-            given = None
-        if given is None or isinstance(value, NoiseCurve):
-            raise ValueError(
-                f"noise={value!r} must be a standard deviation in the unit of the data, an array "
-                "of them, a NoiseModel, or None."
-            )
-        model = NoiseModel(given)
+    if isinstance(value, NoiseCurve):
+        raise ValueError(f"noise={value!r} {_WHAT}: give NoiseModel(curve=...).")
+    model = value if isinstance(value, NoiseModel) else NoiseModel(value)
     shape = np.shape(model.level) if model.level is not None else ()
     try:
         fits = np.broadcast_shapes(shape, X.shape) == X.shape
