@@ -149,17 +149,6 @@ def _border_leak_exact(X):
     return (gaussian(X) - centre * X) / (1 - centre)
 
 
-class _Remembering:
-    """A function that smuggles what it saw in an earlier call."""
-
-    def __init__(self):
-        self.calls = []
-
-    def __call__(self, X):
-        self.calls.append(X)
-        return np.mean(self.calls, axis=0)
-
-
 @pytest.mark.parametrize(
     "broken",
     [
@@ -176,11 +165,6 @@ def test_what_is_broken_on_purpose_is_found(broken, shape, rng):
     for dtype in (np.float64, np.float32):
         with pytest.raises(AssertionError, match="is not J-invariant"):
             check_j_invariance(broken, X.astype(dtype), random_state=0)
-
-
-def test_a_denoiser_with_a_memory_is_found(rng):
-    with pytest.raises(AssertionError, match="is not J-invariant"):
-        check_j_invariance(JInvariantWrapper(_Remembering()), rng.normal(size=(8, 8)), 0)
 
 
 def test_the_plain_output_is_not_what_is_checked(rng):

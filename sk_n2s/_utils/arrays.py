@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from numbers import Integral
+from os import PathLike
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -29,25 +31,20 @@ __all__ = [
 _SMALL, _LARGE = 1e-30, 1e30
 
 
-def as_float_array(X, *, name: str = "X") -> np.ndarray:
-    """Return `X` as a native floating-point array, without a copy where none is needed."""
+def as_float_array(X: Any, *, name: str = "X") -> np.ndarray:
+    """Return `X` as a native floating-point array, without a copy where none is needed.
+
+    float32 and float64 stay what they are, float16 becomes float32, and integers, booleans
+    and objects that are numbers become float64 with the values they have. NaN marks a missing
+    entry, and so do the mask of a masked array, None, and pandas' NA.
+    """
     if sparse.issparse(X):
         raise TypeError(
             f"Sparse data was passed as {name}, and a zero that is not stored cannot be "
             f"told from one that was measured: pass {name}.toarray()."
         )
     mask = np.ma.getmask(X)
-    X = np.asarray(X)
-    if X.dtype.kind == "c":
-        raise ValueError(
-            f"Complex data not supported: {name} has dtype {X.dtype}; "
-            "denoise its real and imaginary parts, for instance along a batch axis."
-        )
-    if X.dtype.kind not in "fiub":
-        raise TypeError(
-            f"{name} must hold real numbers, got dtype {X.dtype}: convert it with "
-            f"{name}.astype(float)."
-        )
+    X = _as_numbers(X, name)
     if X.ndim == 0:
         raise ValueError(f"{name} must be an array with at least one axis, got a scalar.")
     if X.size == 0:
@@ -60,10 +57,52 @@ def as_float_array(X, *, name: str = "X") -> np.ndarray:
     X = X.astype(np.float32 if single else np.float64, copy=False)
     if mask is not np.ma.nomask:
         X = np.where(mask, X.dtype.type(np.nan), X)
+    elif min(X.strides, default=0) < 0:
+        # joblib maps what it sends to other processes, and gets reversed views of maps wrong.
+        X = X.copy()
     check_array(X, ensure_2d=False, allow_nd=True, ensure_all_finite="allow-nan", input_name=name)
     if np.isnan(X.item(0)) and np.isnan(X).all():  # most arrays need not be read for this
         raise ValueError(f"{name} holds nothing but NaN: there is no entry to learn from.")
     return X
+
+
+def _as_numbers(X: Any, name: str) -> np.ndarray:
+    """Return data as an array of real numbers or booleans."""
+    if isinstance(X, str | bytes | PathLike):
+        raise TypeError(f"{name}={X!r} must be an array of numbers: read the file first.")
+    try:
+        array = X.to_numpy() if hasattr(X, "to_numpy") else np.asarray(X)
+    except ValueError:
+        raise ValueError(
+            f"{name} cannot be made an array: its rows differ in length. Give an array, or lists "
+            "of equal length."
+        ) from None
+    if array.dtype.kind == "c":
+        raise ValueError(
+            f"Complex data not supported: {name} has dtype {array.dtype}; "
+            "denoise its real and imaginary parts, for instance along a batch axis."
+        )
+    if array.dtype.kind == "O":
+        # Objects are numbers in Python's own types, or what pandas makes of columns with NA.
+        kinds = {
+            str(kind).lower() for kind in np.ravel(getattr(X, "dtypes", getattr(X, "dtype", "")))
+        }
+        single = kinds <= {"float32", "float[pyarrow]"}
+        known = np.array([v is not None and type(v).__name__ != "NAType" for v in array.flat], bool)
+        numbers = np.full(array.size, np.nan, np.float32 if single else np.float64)
+        try:
+            numbers[known] = array.ravel()[known].astype(numbers.dtype)
+        except (TypeError, ValueError) as error:
+            raise TypeError(
+                f"{name} must hold real numbers, and holds objects that are none: {error}."
+            ) from None
+        return numbers.reshape(array.shape)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(
+            f"{name} must hold real numbers, got dtype {array.dtype}: convert it with "
+            f"{name}.astype(float)."
+        )
+    return array
 
 
 def unmasked(X):

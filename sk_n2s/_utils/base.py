@@ -1,4 +1,4 @@
-"""`BaseDenoiser`: what every estimator of the package answers."""
+"""`BaseDenoiser`: what every estimator of the package answers, and what is the same for all."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .callbacks import CallbackSupportMixin
 from .lazy import is_lazy
 from .readable import call_text
 
-__all__ = ["Axes", "BaseDenoiser"]
+__all__ = ["ArrayTransformer", "Axes", "BaseDenoiser"]
 
 
 class Axes(NamedTuple):
@@ -35,17 +35,13 @@ class Axes(NamedTuple):
     neighbours: tuple[int, ...]
 
 
-def _has_names(denoiser: BaseDenoiser) -> bool:
+def _has_names(transformer: ArrayTransformer) -> bool:
     """Return whether columns have names, or whether that is not known yet."""
-    return not hasattr(denoiser, "n_axes_") or hasattr(denoiser, "feature_names_in_")
+    return not hasattr(transformer, "n_axes_") or hasattr(transformer, "feature_names_in_")
 
 
-class BaseDenoiser(CallbackSupportMixin, TransformerMixin, BaseEstimator):
-    """Base class of the package's estimators: one contract for all of them.
-
-    A search, a stacker, a report asks an estimator through these methods and properties, and
-    through nothing else. A subclass defines `fit`, which ends with `_remember`, `_denoise`
-    and `output_and_divergence`, and what else differs from the answers given here.
+class ArrayTransformer(CallbackSupportMixin, TransformerMixin, BaseEstimator):
+    """Base class of transformers of arrays with any number of axes.
 
     Attributes
     ----------
@@ -55,6 +51,77 @@ class BaseDenoiser(CallbackSupportMixin, TransformerMixin, BaseEstimator):
         The length of the second axis of the data, if there are two.
     feature_names_in_ : ndarray of str
         The names of the columns, if the data are a table with names.
+    """
+
+    @available_if(_has_names)
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+        """Return the names of the columns of a table: those that it came with.
+
+        Of arrays, whose columns have no names, a fitted estimator does not have this method,
+        and `set_output` leaves them arrays.
+
+        Parameters
+        ----------
+        input_features : array-like of str, default=None
+            Ignored, present for scikit-learn's interface.
+
+        Returns
+        -------
+        ndarray of str
+            The names.
+        """
+        check_is_fitted(self)
+        return self.feature_names_in_
+
+    def _as_data(self, X: Any) -> Any:
+        """Return data as an array of floats; a denoiser that can work block by block says so."""
+        if is_lazy(X):
+            raise TypeError(
+                f"{type(self).__name__} needs its data in memory, and X is a dask array: give "
+                "X.compute(), or use a JInvariantWrapper, which works block by block."
+            )
+        return as_float_array(X)
+
+    def _checked(self, X: Any) -> Any:
+        """Return data as an array of floats, with as many axes as those given to `fit`."""
+        check_is_fitted(self)
+        array = self._as_data(X)
+        if array.ndim != self.n_axes_:
+            raise ValueError(
+                f"X has {array.ndim} axes, but {type(self).__name__} was fitted to data with "
+                f"{self.n_axes_}. Reshape your data, or fit again."
+            )
+        return array
+
+    def _remember(self, X: Any, array: Any) -> None:
+        """Keep what is known of the data given to `fit`: axes, columns and their names."""
+        for name in ("n_axes_", "n_features_in_", "feature_names_in_"):
+            self.__dict__.pop(name, None)  # of an earlier fit
+        if array.ndim == 2:
+            validate_data(self, X, reset=True, skip_check_array=True)
+        self.n_axes_: int = array.ndim
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "n_axes_")
+
+    def __repr__(self, N_CHAR_MAX: int = 700) -> str:
+        text = call_text(self, self.get_params(deep=False))
+        return text if len(text) <= N_CHAR_MAX else f"{text[: N_CHAR_MAX - 4]}...)"
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.three_d_array = True
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+
+class BaseDenoiser(ArrayTransformer):
+    """Base class of the package's estimators: one contract for all of them.
+
+    A search, a stacker, a report asks an estimator through these methods and properties, and
+    through nothing else. A subclass defines `fit`, which ends with `_remember`, `_denoise`
+    and `output_and_divergence`, and what else differs from the answers given here.
     """
 
     # The parameters that the contract rests upon; a subclass need not have them.
@@ -218,65 +285,3 @@ class BaseDenoiser(CallbackSupportMixin, TransformerMixin, BaseEstimator):
             The denoised data.
         """
         return self.transform(X)
-
-    @available_if(_has_names)
-    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
-        """Return the names of the columns of a table: those that it came with.
-
-        Of arrays, whose columns have no names, a fitted denoiser does not have this method,
-        and `set_output` leaves them arrays.
-
-        Parameters
-        ----------
-        input_features : array-like of str, default=None
-            Ignored, present for scikit-learn's interface.
-
-        Returns
-        -------
-        ndarray of str
-            The names.
-        """
-        check_is_fitted(self)
-        return self.feature_names_in_
-
-    def _as_data(self, X: Any) -> Any:
-        """Return data as an array of floats; a denoiser that can work block by block says so."""
-        if is_lazy(X):
-            raise TypeError(
-                f"{type(self).__name__} needs its data in memory, and X is a dask array: give "
-                "X.compute(), or use a JInvariantWrapper, which works block by block."
-            )
-        return as_float_array(X)
-
-    def _checked(self, X: Any) -> Any:
-        """Return data as an array of floats, with as many axes as those given to `fit`."""
-        check_is_fitted(self)
-        array = self._as_data(X)
-        if array.ndim != self.n_axes_:
-            raise ValueError(
-                f"X has {array.ndim} axes, but {type(self).__name__} was fitted to data with "
-                f"{self.n_axes_}. Reshape your data, or fit again."
-            )
-        return array
-
-    def _remember(self, X: Any, array: Any) -> None:
-        """Keep what is known of the data given to `fit`: axes, columns and their names."""
-        for name in ("n_axes_", "n_features_in_", "feature_names_in_"):
-            self.__dict__.pop(name, None)  # of an earlier fit
-        if array.ndim == 2:
-            validate_data(self, X, reset=True, skip_check_array=True)
-        self.n_axes_: int = array.ndim
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "n_axes_")
-
-    def __repr__(self, N_CHAR_MAX: int = 700) -> str:
-        text = call_text(self, self.get_params(deep=False))
-        return text if len(text) <= N_CHAR_MAX else f"{text[: N_CHAR_MAX - 4]}...)"
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
-        tags.input_tags.three_d_array = True
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
-        return tags

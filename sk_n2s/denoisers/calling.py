@@ -7,10 +7,11 @@ wants a contiguous or writable one, works unchanged.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
+from sklearn import config_context
 from sklearn.base import clone, is_regressor
 from sklearn.pipeline import Pipeline
 
@@ -51,7 +52,7 @@ class Signature:
         return sorted((*self.required, *self.defaults))
 
 
-def is_estimator(denoiser) -> bool:
+def is_estimator(denoiser: Any) -> bool:
     """Return whether `denoiser` follows scikit-learn's interface."""
     return (
         not isinstance(denoiser, type)
@@ -60,7 +61,7 @@ def is_estimator(denoiser) -> bool:
     )
 
 
-def signature_of(denoiser) -> Signature:
+def signature_of(denoiser: Any) -> Signature:
     """Return the keyword parameters of a denoiser."""
     if is_estimator(denoiser):
         return Signature({}, (), False)
@@ -85,13 +86,13 @@ def signature_of(denoiser) -> Signature:
     return Signature(defaults, tuple(required), is_open)
 
 
-def name_of(denoiser) -> str:
+def name_of(denoiser: Any) -> str:
     """Return what a denoiser is called in messages."""
     denoiser = behind_partial(denoiser)
     return getattr(denoiser, "__name__", type(denoiser).__name__)
 
 
-def behind_partial(denoiser):
+def behind_partial(denoiser: Any) -> Any:
     """Return what a partial object calls in the end, and anything else as it is."""
     while isinstance(denoiser, partial):
         denoiser = denoiser.func
@@ -99,7 +100,7 @@ def behind_partial(denoiser):
 
 
 def apply_denoiser(
-    denoiser,
+    denoiser: Any,
     X: np.ndarray,
     params: dict,
     *,
@@ -109,6 +110,11 @@ def apply_denoiser(
     copy: bool = True,
 ) -> np.ndarray:
     """Return the answer of a denoiser, checked."""
+    if batch_axis is None and channel_axis is not None:
+        if "channel_axis" in signature_of(denoiser).names():
+            params = {**params, "channel_axis": channel_axis}
+        else:
+            batch_axis, channel_axis = channel_axis, None
     if batch_axis is not None:
         if channel_axis is not None:
             channel_axis -= channel_axis > batch_axis
@@ -124,53 +130,47 @@ def apply_denoiser(
                 copy=copy,
             )
         return answer
-    if channel_axis is not None:
-        if "channel_axis" in signature_of(denoiser).names():
-            params = {**params, "channel_axis": channel_axis}
-        else:
-            return apply_denoiser(
-                denoiser,
-                X,
-                params,
-                channel_axis=None,
-                batch_axis=channel_axis,
-                allow_nan=allow_nan,
-                copy=copy,
-            )
     shown = np.array(X, order="C") if copy else X.view()
     shown.flags.writeable = copy
     answer = _reconstruct(denoiser, shown) if is_estimator(denoiser) else denoiser(shown, **params)
     return _checked(answer, X, denoiser, allow_nan)
 
 
-def _checked(answer, X, denoiser, allow_nan):
-    answer = np.asarray(answer)
+def _checked(answer: Any, X: np.ndarray, denoiser: Any, allow_nan: bool) -> np.ndarray:
+    name, kind = name_of(denoiser), type(answer).__name__
+    if answer is None or isinstance(answer, tuple):
+        what = "None" if answer is None else f"a tuple of {len(answer)}"
+        raise ValueError(f"{name} returned {what}: a denoiser must return one array.")
+    try:
+        answer = np.asarray(answer)
+    except Exception as error:  # a tensor with a gradient, or on another device
+        reason = str(error).partition("\n")[0]
+        raise ValueError(
+            f"{name} returned a {kind} that cannot be read as an array ({reason}): a denoiser must "
+            "return an array, for instance tensor.detach().cpu().numpy()."
+        ) from None
     if answer.shape != X.shape:
         raise ValueError(
-            f"{name_of(denoiser)} returned an array of shape {answer.shape} for data of shape "
-            f"{X.shape}: a denoiser must keep the shape."
+            f"{name} returned an array of shape {answer.shape} for data of shape {X.shape}: a "
+            "denoiser must keep the shape."
         )
     if answer.dtype.kind not in "fiub":
         raise ValueError(
-            f"{name_of(denoiser)} returned dtype {answer.dtype}: a denoiser must return real "
-            "numbers."
+            f"{name} returned dtype {answer.dtype}: a denoiser must return real numbers."
         )
     with np.errstate(over="ignore"):
         answer = answer.astype(X.dtype, copy=False)
     with np.errstate(over="ignore", invalid="ignore"):
         if np.isfinite(np.sum(answer)):  # which no NaN and no infinity leaves it
             return answer
-    bad = answer.size - np.count_nonzero(np.isfinite(answer))
-    if allow_nan:
-        bad = np.count_nonzero(np.isinf(answer))
+    bad = np.count_nonzero(np.isinf(answer) if allow_nan else ~np.isfinite(answer))
     if bad:
-        raise ValueError(
-            f"{name_of(denoiser)} returned NaN or an infinity for {bad} of {answer.size} entries."
-        )
+        raise ValueError(f"{name} returned NaN or an infinity for {bad} of {answer.size} entries.")
     return answer
 
 
-def _flat_steps(estimator) -> list:
+def _flat_steps(estimator: Any) -> list[Any]:
+    """Return the steps of an estimator, those of Pipelines within Pipelines included."""
     if not isinstance(estimator, Pipeline):
         return [estimator]
     return [
@@ -181,17 +181,19 @@ def _flat_steps(estimator) -> list:
     ]
 
 
-def _reconstruct(estimator, X):
+def _reconstruct(estimator: Any, X: np.ndarray) -> Any:
     """Fit the steps to X and return their answer, on the scale that X came in."""
     fitted = []
-    for step in map(clone, _flat_steps(estimator)):
-        if is_regressor(step) or not hasattr(step, "transform"):
-            X = step.fit(X, X).predict(X)
-        else:
-            X = step.fit(X).transform(X)
-            fitted.append(step)
-    for step in reversed(fitted):
-        inverse: Callable | None = getattr(step, "inverse_transform", None)
-        if inverse is not None:
-            X = inverse(X)
+    with config_context(transform_output="default"):  # steps hand arrays to each other
+        for step in map(clone, _flat_steps(estimator)):
+            if hasattr(step, "set_output"):
+                step.set_output(transform="default")
+            if is_regressor(step) or not hasattr(step, "transform"):
+                X = step.fit(X, X).predict(X)
+            else:
+                X = step.fit(X).transform(X)
+                fitted.append(step)
+        for step in reversed(fitted):
+            if hasattr(step, "inverse_transform"):
+                X = step.inverse_transform(X)
     return X

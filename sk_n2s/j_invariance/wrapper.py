@@ -16,6 +16,7 @@ from .._utils.callbacks import Task, with_callbacks
 from .._utils.lazy import as_float_data, in_memory, is_lazy
 from ..denoisers import get_exact_form, reach_of
 from ..denoisers.calling import apply_denoiser, behind_partial, name_of
+from ..denoisers.isolation import fresh_copy
 from ..denoisers.locality import Reach
 from ..losses import squared_error, true_score
 from ..masking.fills import Fill, check_fill
@@ -256,10 +257,11 @@ class JInvariantWrapper(DenoiserParameters, BaseDenoiser):
         )
         return _fill_gaps(answer, view.input)[view.where]
 
-    def _answer(self, denoiser, X, **options):
+    def _answer(self, denoiser: Any, X: np.ndarray, **options: Any) -> np.ndarray:
+        """Return the answer of a denoiser, or of a fresh copy of one that keeps state."""
         channel, batch, _ = self.axes(X.ndim)
         return apply_denoiser(
-            denoiser,
+            fresh_copy(denoiser),
             X,
             self.denoiser_params,
             channel_axis=channel,

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from functools import lru_cache
 from numbers import Real
+from typing import Any
 
 import numpy as np
 from scipy import stats
-from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
-from .._utils.arrays import as_float_array
+from .._utils.base import ArrayTransformer
 from .curve import estimate_noise_curve
 
 __all__ = ["GeneralizedAnscombe"]
@@ -20,7 +20,7 @@ __all__ = ["GeneralizedAnscombe"]
 _LARGEST_TABLED = 200.0
 
 
-class GeneralizedAnscombe(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
+class GeneralizedAnscombe(ArrayTransformer):
     """The generalised Anscombe transform, with its exact unbiased inverse.
 
     Data x = gain · Poisson + normal(offset, read_noise²) become data whose noise has
@@ -78,12 +78,12 @@ class GeneralizedAnscombe(OneToOneFeatureMixin, TransformerMixin, BaseEstimator)
         "read_noise": [Interval(Real, 0, None, closed="left")],
     }
 
-    def __init__(self, gain=1.0, offset=0.0, read_noise=0.0):
+    def __init__(self, gain: float | None = 1.0, offset: float = 0.0, read_noise: float = 0.0):
         self.gain = gain
         self.offset = offset
         self.read_noise = read_noise
 
-    def fit(self, X, y=None):
+    def fit(self, X: Any, y: Any = None) -> GeneralizedAnscombe:
         """Validate the parameters, or estimate them.
 
         Parameters
@@ -99,33 +99,20 @@ class GeneralizedAnscombe(OneToOneFeatureMixin, TransformerMixin, BaseEstimator)
             The transformer itself.
         """
         self._validate_params()
-        X = as_float_array(X)
+        array = self._as_data(X)
         gain, offset, read_noise = self.gain, self.offset, self.read_noise
         if gain is None:
-            curve = estimate_noise_curve(X)
-            offset, read_noise = curve.offset_and_read_noise(X)
+            curve = estimate_noise_curve(array)
+            offset, read_noise = curve.offset_and_read_noise(array)
             gain = curve.gain
             if not curve.is_signal_dependent:
-                variance = float(curve.variance(np.nanmean(X)))
+                variance = float(curve.variance(np.nanmean(array)))
                 gain, offset, read_noise = 0.0, 0.0, float(np.sqrt(variance)) or 1.0
         self.gain_, self.offset_, self.read_noise_ = float(gain), float(offset), float(read_noise)
-        self.__dict__.pop("n_features_in_", None)  # of an earlier fit
-        if X.ndim == 2:
-            self.n_features_in_ = X.shape[1]
-        self.n_axes_ = X.ndim
+        self._remember(X, array)
         return self
 
-    def _checked(self, X):
-        check_is_fitted(self, "n_axes_")
-        X = as_float_array(X)
-        if X.ndim != self.n_axes_:
-            raise ValueError(
-                f"X has {X.ndim} axes, but GeneralizedAnscombe was fitted to data with "
-                f"{self.n_axes_}. Reshape your data, or fit again."
-            )
-        return X
-
-    def transform(self, X):
+    def transform(self, X: Any) -> Any:
         """Make the noise white, of variance 1.
 
         Parameters
@@ -144,7 +131,7 @@ class GeneralizedAnscombe(OneToOneFeatureMixin, TransformerMixin, BaseEstimator)
         counts, spread = self._counts(X)
         return _forward(counts, spread)
 
-    def inverse_transform(self, X):
+    def inverse_transform(self, X: Any) -> np.ndarray:
         """Return the signal whose stabilised data have the expectation `X`.
 
         Parameters
@@ -171,7 +158,7 @@ class GeneralizedAnscombe(OneToOneFeatureMixin, TransformerMixin, BaseEstimator)
         counts = np.where(X < expected[-1], np.interp(X, expected, means), large)
         return (counts * self.gain_ + self.offset_).astype(X.dtype)
 
-    def variance(self, signal):
+    def variance(self, signal: np.ndarray) -> np.ndarray:
         """Return the variance of the noise of the stabilised data: below 1 for few counts.
 
         Parameters
@@ -195,7 +182,7 @@ class GeneralizedAnscombe(OneToOneFeatureMixin, TransformerMixin, BaseEstimator)
         found = np.interp(counts, means, np.maximum(second - expected**2, 1e-3))
         return found.astype(signal.dtype)
 
-    def slope(self, X):
+    def slope(self, X: np.ndarray) -> np.ndarray:
         """Return the derivative of the transform.
 
         Parameters
@@ -214,20 +201,13 @@ class GeneralizedAnscombe(OneToOneFeatureMixin, TransformerMixin, BaseEstimator)
         counts, spread = self._counts(X)
         return 1 / (self.gain_ * np.sqrt(np.maximum(counts + 3 / 8 + spread**2, 3 / 8)))
 
-    def _counts(self, X):
+    def _counts(self, X: np.ndarray) -> tuple[np.ndarray, float]:
         return (X - X.dtype.type(self.offset_)) / X.dtype.type(self.gain_), (
             self.read_noise_ / self.gain_
         )
 
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
-        tags.input_tags.three_d_array = True
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
-        return tags
 
-
-def _forward(counts, spread):
+def _forward(counts: np.ndarray, spread: float) -> np.ndarray:
     return 2 * np.sqrt(np.maximum(counts + counts.dtype.type(3 / 8 + spread**2), 0))
 
 

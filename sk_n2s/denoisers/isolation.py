@@ -1,0 +1,145 @@
+"""A denoiser that keeps state is given a fresh copy of it for each view.
+
+What a denoiser remembers between views, it knows about hidden entries: a search would take
+it for the best. State is looked for where Python keeps it: in callable objects, in what a
+function closes over, in its attributes and default values, and in the variables of the user's
+own module that it names or sets. What is kept in classes, in files, in compiled code, or by
+other functions that it calls, is not seen.
+"""
+
+from __future__ import annotations
+
+import dis
+import sys
+from collections.abc import Iterable
+from copy import deepcopy
+from dataclasses import is_dataclass
+from functools import lru_cache, partial
+from types import BuiltinFunctionType, CellType, CodeType, FunctionType, MethodType, ModuleType
+from typing import Any
+
+import numpy as np
+
+__all__ = ["fresh_copy"]
+
+#: What does not change.
+_FIXED = (
+    BuiltinFunctionType, ModuleType, np.dtype, np.generic, np.ufunc, type, type(None), type(...),
+    bool, bytes, complex, float, int, range, slice, str,
+)  # fmt: skip
+
+
+def fresh_copy(denoiser: Any) -> Any:
+    """Return a denoiser with a copy of its own of all state, or itself where it keeps none.
+
+    An object that all calls are to share, a counter for instance, says so by a method
+    ``__deepcopy__`` that returns itself.
+    """
+    return _fresh(denoiser, {})
+
+
+def _fresh(value: Any, memo: dict[int, Any]) -> Any:
+    if id(value) in memo:
+        return memo[id(value)]
+    if _is_fixed(value):
+        return value
+    if isinstance(value, FunctionType):
+        return _fresh_function(value, memo)
+    if isinstance(value, MethodType):
+        owner = _fresh(value.__self__, memo)
+        return value if owner is value.__self__ else MethodType(value.__func__, owner)
+    if isinstance(value, partial):
+        parts = [value.func, *value.args, *value.keywords.values()]
+        func, *new = _fresh_all(parts, memo)
+        if func is value.func and all(a is b for a, b in zip(new, parts[1:], strict=True)):
+            return value
+        args, rest = new[: len(value.args)], new[len(value.args) :]
+        return partial(func, *args, **dict(zip(value.keywords, rest, strict=True)))
+    try:
+        return deepcopy(value, memo)
+    except Exception:  # locks, handles and the like cannot be copied
+        return value
+
+
+def _fresh_all(values: Iterable[Any], memo: dict[int, Any]) -> list[Any]:
+    return [_fresh(value, memo) for value in values]
+
+
+def _is_fixed(value: Any) -> bool:
+    """Return whether a value cannot change."""
+    if isinstance(value, np.ndarray):
+        return not value.flags.writeable
+    if isinstance(value, tuple | frozenset):
+        return all(map(_is_fixed, value))
+    if is_dataclass(value) and type(value).__dataclass_params__.frozen:  # type: ignore[attr-defined]
+        return all(map(_is_fixed, vars(value).values()))
+    if isinstance(value, FunctionType):
+        return not _is_own(value)
+    return isinstance(value, _FIXED)
+
+
+def _fresh_function(function: FunctionType, memo: dict[int, Any]) -> FunctionType:
+    """Return a function with copies of all that it keeps between its calls."""
+    memo[id(function)] = function  # it may name itself
+    sets, names = _globals_of(function.__code__)
+    scope = {name: function.__globals__[name] for name in names if name in function.__globals__}
+    cells = [_content(cell) for cell in function.__closure__ or ()]
+    kept = [function.__defaults__, function.__kwdefaults__, vars(function)]
+    old = [*cells, *scope.values(), *(v for part in kept for v in _values(part))]
+    new = _fresh_all(old, memo)
+    # One that names itself may keep its state in attributes that it has yet to make.
+    alone = not sets and not any(value is function for value in old)
+    if alone and all(a is b for a, b in zip(new, old, strict=True)):
+        return function
+    fresh = iter(new)
+    closure = tuple(CellType(next(fresh)) for _ in cells)
+    module = {**function.__globals__, **{name: next(fresh) for name in scope}}
+    defaults = None if kept[0] is None else tuple(next(fresh) for _ in kept[0])
+    copy = FunctionType(function.__code__, module, function.__name__, defaults, closure)
+    if kept[1] is not None:
+        copy.__kwdefaults__ = {name: next(fresh) for name in kept[1]}
+    vars(copy).update({name: next(fresh) for name in kept[2]})
+    copy.__qualname__, copy.__module__ = function.__qualname__, function.__module__
+    for cell in closure:
+        if cell.cell_contents is function:
+            cell.cell_contents = copy
+    if module.get(function.__name__) is function:
+        module[function.__name__] = copy
+    return copy
+
+
+def _values(part: tuple | dict | None) -> Iterable[Any]:
+    return part.values() if isinstance(part, dict) else part or ()
+
+
+def _content(cell: CellType) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # it is empty
+        return None
+
+
+@lru_cache(maxsize=256)
+def _globals_of(code: CodeType) -> tuple[frozenset[str], tuple[str, ...]]:
+    """Return the names that code sets outside itself, and the global ones that it reads."""
+    sets, names = set(), set()
+    for step in dis.get_instructions(code):
+        if step.opname == "STORE_GLOBAL" or (
+            step.opname == "STORE_DEREF" and step.argval in code.co_freevars
+        ):
+            sets.add(step.argval)
+        elif step.opname == "LOAD_GLOBAL":
+            names.add(step.argval)
+        if isinstance(step.argval, CodeType):  # functions that are defined inside
+            inner_sets, inner_names = _globals_of(step.argval)
+            sets |= inner_sets
+            names |= set(inner_names)
+    return frozenset(sets), tuple(sorted(names))
+
+
+def _is_own(function: FunctionType) -> bool:
+    """Return whether a function is the user's own, and not of an installed package."""
+    top = (function.__module__ or "").partition(".")[0]
+    file = getattr(sys.modules.get(top), "__file__", None) or ""
+    installed = top in sys.stdlib_module_names or top == __name__.partition(".")[0]
+    return not installed and "site-packages" not in file and "dist-packages" not in file
