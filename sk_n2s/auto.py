@@ -29,6 +29,9 @@ __all__ = ["AutoDenoiser"]
 #: The race is run on this many entries; the weights do not become better with more.
 _RACE = 2**16
 
+#: Between these sizes of the data, float32 holds products of their squares.
+_SMALL, _LARGE = 1e-8, 1e8
+
 #: Sides of patches, small and large, beside the default of `nl_ridge`: for signals, images
 #: and volumes, and for those with channels, whose patches hold more in the same space.
 _SIDES = {1: ((31, 21), (61, 51)), 2: ((7, 5), (11, 10)), 3: ((4, 3), (6, 5))}
@@ -181,7 +184,8 @@ class AutoDenoiser(BaseDenoiser):
             If the data or a parameter are not valid, or do not fit each other.
         """
         self._validate_params()
-        array = self._as_data(X)
+        given = self._as_data(X)
+        array = _in_range(given)
         channel, batch, _ = self.axes(array.ndim)
         part = middle(array.shape, _RACE, channel, batch)
         noise, stabilizer = self._look_at_noise(array)
@@ -208,8 +212,8 @@ class AutoDenoiser(BaseDenoiser):
         mean = float(np.mean(variance))
         self.scores_ = {name: -s - mean for name, s in stacker.scores_.items()}
         self.error_estimate_: ErrorEstimate = estimate
-        self._known = digest(array), denoised
-        self._remember(X, array)
+        self._known = digest(given), denoised.astype(given.dtype, copy=False)
+        self._remember(X, given)
         self.summary_ = self._in_words()
         return self
 
@@ -217,8 +221,10 @@ class AutoDenoiser(BaseDenoiser):
         known, denoised = self.__dict__.get("_known", (None, None))
         if known is not None and known == digest(X):  # the data of `fit`
             return denoised.copy()
-        members, _ = self._members(X, self.noise_, self.stabilizer_, self._effort)
-        return self._average(X, self.stabilizer_, members, self.weights_)
+        shown = _in_range(X)
+        members, _ = self._members(shown, self.noise_, self.stabilizer_, self._effort)
+        average = self._average(shown, self.stabilizer_, members, self.weights_)
+        return average.astype(X.dtype, copy=False)
 
     def output_and_divergence(  # noqa: D102
         self, X: np.ndarray, noise: NoiseModel
@@ -369,6 +375,12 @@ class AutoDenoiser(BaseDenoiser):
         # The result for the data of `fit` would make a pickle as large as they are.
         state = super().__getstate__()
         return {name: value for name, value in state.items() if name != "_known"}
+
+
+def _in_range(X: np.ndarray) -> np.ndarray:
+    """Return data as float64 where float32 could not hold what is worked out from them."""
+    size = float(np.sqrt(np.nanmean(np.square(X, dtype=np.float64))))
+    return X if _SMALL < size < _LARGE else X.astype(np.float64, copy=False)
 
 
 def _denoised(wrapper: JInvariantWrapper, X: np.ndarray) -> np.ndarray:

@@ -158,3 +158,18 @@ def test_what_is_set_after_the_fit_does_not_change_it(noisy):
     auto = AutoDenoiser("fast").fit(noisy)
     expected = auto.transform(noisy + 0.5)
     np.testing.assert_array_equal(auto.set_params(effort="best").transform(noisy + 0.5), expected)
+
+
+@pytest.mark.parametrize("unit", [1e-25, 1e18])
+def test_single_precision_at_any_scale(unit, noisy):
+    X = noisy[:64, :64].astype(np.float32)
+    one = AutoDenoiser("fast").fit_transform(X)
+    scaled = AutoDenoiser("fast").fit_transform(X * np.float32(unit))
+    assert scaled.dtype == np.float32
+    assert np.std(scaled / np.float64(unit) - one) < 0.02 * 0.1  # of the noise
+
+
+def test_dask_arrays_are_refused(noisy):
+    da = pytest.importorskip("dask.array")
+    with pytest.raises(TypeError, match="needs its data in memory"):
+        AutoDenoiser().fit(da.from_array(noisy))

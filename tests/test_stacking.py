@@ -3,8 +3,11 @@ import pickle
 import numpy as np
 import pytest
 from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 
-from sk_n2s import JInvariantWrapper, SelfSupervisedSearchCV, SelfSupervisedStacker
+from sk_n2s import JInvariantWrapper, SelfSupervisedSearchCV, SelfSupervisedStacker, WholeArray
 from sk_n2s.denoisers import gaussian, median, nl_means, tv, wavelet
 from sk_n2s.stacking import simplex_weights
 
@@ -121,3 +124,50 @@ def test_the_noise_is_that_of_items(clean):
     search = SelfSupervisedSearchCV(wrapper, {"sigma": [1.0]}).fit(noisy)
     assert stacker.noise_ == search.noise_
     np.testing.assert_allclose(stacker.error_estimate_.interval, search.error_estimate_.interval)
+
+
+def _nothing(X):
+    return X
+
+
+def _plain(denoiser, **params):
+    return JInvariantWrapper(denoiser, output="plain", **params)
+
+
+ASKED_THROUGH = {
+    "search": SelfSupervisedSearchCV(_plain(gaussian), {"sigma": [0.2]}),
+    "grid search": GridSearchCV(_plain(_nothing), {"output": ["plain"]}, cv=WholeArray()),
+    "pipeline": make_pipeline("passthrough", _plain(_nothing)),
+    "search in a pipeline": make_pipeline(
+        FunctionTransformer(), SelfSupervisedSearchCV(_plain(gaussian), {"sigma": [0.2]})
+    ),
+    "stacker": SelfSupervisedStacker([("nothing", _plain(_nothing))]),
+}
+
+
+@pytest.mark.parametrize("member", ASKED_THROUGH.values(), ids=ASKED_THROUGH)
+def test_what_has_seen_the_entry_is_not_taken_for_blind(member, noisy, clean):
+    """Each of these does next to nothing: as a blind member it would have no error at all."""
+    good = _plain(tv, weight=0.1)
+    stacker = SelfSupervisedStacker([("nothing", member), ("good", good)]).fit(noisy)
+    assert not stacker.is_j_invariant
+    assert stacker.weights_["nothing"] < 0.15
+    error = np.mean((stacker.transform(noisy) - clean) ** 2)
+    assert error < 1.005 * np.mean((good.fit_transform(noisy) - clean) ** 2)
+    assert stacker.error_estimate_.mse == pytest.approx(error, rel=0.2)
+
+
+@pytest.mark.parametrize("unit", [1e-25, 1e-12, 1.0, 1e18])
+def test_weights_of_single_precision_at_any_scale(unit, noisy):
+    members = [
+        ("small", JInvariantWrapper(gaussian, sigma=0.7)),
+        ("large", JInvariantWrapper(gaussian, sigma=2.0)),
+        ("plain", _plain(gaussian, sigma=1.0)),
+    ]
+    X = noisy[:64, :64].astype(np.float32)
+    one = SelfSupervisedStacker(members, noise=0.1).fit(X)
+    scaled = SelfSupervisedStacker(members, noise=0.1 * unit).fit(X * np.float32(unit))
+    np.testing.assert_allclose(
+        list(scaled.weights_.values()), list(one.weights_.values()), atol=2e-3
+    )
+    assert len({round(w, 3) for w in one.weights_.values()}) > 1

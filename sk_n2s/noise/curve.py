@@ -128,27 +128,31 @@ def estimate_noise_curve(
         return flat
     # Structure stands out against the noise of its own brightness, and a measured power errs
     # by a share of itself: both are relative to the line, which is therefore iterated.
+    # Level and power in units of their own size: least squares are blind to what is tiny.
+    size, mean = float(np.abs(level).max()), float(power.mean())
+    level, power = level / size, power / mean
+    slope = blocks.slope / mean
     line, error = np.array([0.0, float(np.median(power))]), 0.0
     design = np.stack([level, np.ones_like(level)], axis=1)
     for _ in range(_ITERATIONS):
-        fitted = np.maximum(design @ line, 0.05 * power.mean())
-        quiet = quiet_blocks(power / fitted, blocks.slope / fitted)
+        fitted = np.maximum(design @ line, 0.05)
+        quiet = quiet_blocks(power / fitted, slope / fitted)
         rows = design[quiet] / fitted[quiet, None]
         line, *_ = np.linalg.lstsq(rows, power[quiet] / fitted[quiet], rcond=None)
         scatter = np.var(power[quiet] / fitted[quiet] - rows @ line)
         error = float(np.sqrt(scatter * np.linalg.pinv(rows.T @ rows)[0, 0]))
-    gain, intercept = map(float, line)
-    grows = gain > 4 * error
+    grows = bool(line[0] > 4 * error)
+    gain, intercept, error = line[0] * mean / size, line[1] * mean, error * mean / size
     count = _count(X)
     if count and grows:
         # The noise of few counts is skewed, so that power and mean of a block are dependent,
         # which bends the line. Where single counts can be seen in the data, it is known.
-        ratio = np.mean(power[quiet]) / (count * np.mean(level[quiet]))
+        ratio = mean * np.mean(power[quiet]) / (count * size * np.mean(level[quiet]))
         if abs(ratio - 1) < _PURE:
             return NoiseCurve(count, 0.0, error, True)
     variance = np.maximum(design @ line, 0)
     grows &= bool(np.std(variance) > _MATTERS * np.mean(variance))
-    return NoiseCurve(gain, intercept, error, grows)
+    return NoiseCurve(float(gain), float(intercept), error, grows)
 
 
 def _count(X) -> float:
