@@ -150,12 +150,12 @@ class AutoDenoiser(BaseDenoiser):
 
     def __init__(
         self,
-        effort="balanced",
+        effort: str = "balanced",
         *,
-        noise=None,
-        channel_axis=None,
-        batch_axis=None,
-        n_jobs=None,
+        noise: Any = None,
+        channel_axis: int | None = None,
+        batch_axis: int | None = None,
+        n_jobs: int | None = None,
     ):
         self.effort = effort
         self.noise = noise
@@ -274,9 +274,9 @@ class AutoDenoiser(BaseDenoiser):
                 variance = np.broadcast_to(variance, X.shape)
                 if batch is not None and np.ptp(variance) > 0:
                     raise ValueError(
-                        f"noise of shape {np.shape(noise.level)} is not the same everywhere, and "
-                        f"items along batch_axis={self.batch_axis} are denoised alike: denoise "
-                        "them one by one, or give one number."
+                        "noise differs from place to place, and items along "
+                        f"batch_axis={self.batch_axis} are denoised alike: denoise them one by "
+                        "one, or give one number."
                     )
         elif batch is None:
             # For few counts the variance is less than 1, by how much a first look tells.
@@ -371,7 +371,7 @@ class AutoDenoiser(BaseDenoiser):
             f"of {self.error_estimate_.data_range:.4g}."
         )
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict:
         # The result for the data of `fit` would make a pickle as large as they are.
         state = super().__getstate__()
         return {name: value for name, value in state.items() if name != "_known"}

@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -120,7 +121,7 @@ def _encoded(path: Path, array: np.ndarray, like: _Picture) -> tuple[np.ndarray,
     )
 
 
-def _save(path: str, array, jobs: int | None) -> None:
+def _save(path: str, array: Any, jobs: int | None) -> None:
     if path.endswith(_STORE):
         write_zarr(path, array, jobs)
     elif path.endswith(".npy"):
@@ -177,7 +178,7 @@ def _check_format(path: Path, like: _Picture) -> None:
         raise _Refusal(f"{path}: {suffix} cannot hold such {like.dtype} data, write .npy or .tif")
 
 
-def _number(text: str):
+def _number(text: str) -> Any:
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError):
@@ -233,7 +234,7 @@ def _grid(denoiser: str, params: Sequence[str]) -> dict[str, list]:
     return grid
 
 
-def _table(search, errors: dict | None, kind: str) -> str:
+def _table(search: SelfSupervisedSearchCV, errors: dict | None, kind: str) -> str:
     """Return the table of candidates, with a star at the chosen one."""
     names = list(search.best_params_)
     header = [*names, "self-supervised loss", *(["true error"] if errors else []), ""]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from typing import Any
 
 import numpy as np
 from sklearn.base import clone
@@ -50,7 +51,13 @@ class SelfSupervisedCurveDisplay:
     """
 
     def __init__(
-        self, labels, loss, best_index, xlabel, errors=None, ylabel="mean squared difference"
+        self,
+        labels: list[str],
+        loss: np.ndarray,
+        best_index: int,
+        xlabel: str,
+        errors: dict[str, np.ndarray] | None = None,
+        ylabel: str = "mean squared difference",
     ):
         self.labels = labels
         self.loss = loss
@@ -60,7 +67,15 @@ class SelfSupervisedCurveDisplay:
         self.ylabel = ylabel
 
     @classmethod
-    def from_search(cls, search, clean=None, *, noisy=None, errors=None, ax=None):
+    def from_search(
+        cls,
+        search: Any,
+        clean: Any = None,
+        *,
+        noisy: Any = None,
+        errors: dict[str, np.ndarray] | None = None,
+        ax: Any = None,
+    ) -> SelfSupervisedCurveDisplay:
         """Draw the results of a search.
 
         Parameters
@@ -112,7 +127,7 @@ class SelfSupervisedCurveDisplay:
         ylabel = "mean squared difference" if search.scoring is None else "loss"
         return cls(labels, loss, search.best_index_, xlabel, errors, ylabel).plot(ax=ax)
 
-    def plot(self, *, ax=None):
+    def plot(self, *, ax: Any = None) -> SelfSupervisedCurveDisplay:
         """Draw the curves.
 
         Parameters
@@ -166,14 +181,14 @@ def figure_formats() -> list[str]:
     return sorted(f".{suffix}" for suffix in canvas.get_supported_filetypes())
 
 
-def write_curve(search, path, *, errors: dict | None = None) -> None:
+def write_curve(search: Any, path: Any, *, errors: dict | None = None) -> None:
     """Write the figure of `SelfSupervisedCurveDisplay` to a file, without a screen."""
     figure = _matplotlib("figure").Figure(layout="constrained")
     SelfSupervisedCurveDisplay.from_search(search, errors=errors, ax=figure.subplots())
     figure.savefig(path, dpi=150)
 
 
-def _matplotlib(module: str):
+def _matplotlib(module: str) -> Any:
     try:
         return importlib.import_module(f"matplotlib.{module}")
     except ImportError:
@@ -192,13 +207,13 @@ def _labels(candidates: list[dict]) -> tuple[list, str]:
     return texts, "candidate"
 
 
-def _text(value) -> str:
+def _text(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:g}"
     return getattr(value, "__name__", str(value))
 
 
-def true_errors(search, clean, noisy=None) -> dict[str, np.ndarray]:
+def true_errors(search: Any, clean: Any, noisy: Any = None) -> dict[str, np.ndarray]:
     """Return the true error of each candidate of a search."""
     noisy = getattr(search, "_noisy", None) if noisy is None else noisy
     if noisy is None:
@@ -230,13 +245,13 @@ def true_errors(search, clean, noisy=None) -> dict[str, np.ndarray]:
     return {name: np.array(values) for name, values in errors.items()}
 
 
-def _denoised(estimator, output: str, noisy):
+def _denoised(estimator: Any, output: str, noisy: Any) -> Any:
     try:
         return estimator.set_params(output=output).fit_transform(noisy)
     except Exception:  # a candidate that failed in the search has no curve
         return np.full_like(noisy, np.nan)
 
 
-def _mean(losses) -> float:
+def _mean(losses: np.ndarray) -> float:
     known = losses[~np.isnan(losses)]
     return float(known.mean()) if known.size else np.nan

@@ -115,12 +115,14 @@ class SelfSupervisedStacker(MetaEstimatorMixin, BaseDenoiser):
         "n_jobs": [Integral, None],
     }
 
-    def __init__(self, estimators, *, noise=None, n_jobs=None):
+    def __init__(
+        self, estimators: list[tuple[str, Any]], *, noise: Any = None, n_jobs: int | None = None
+    ):
         self.estimators = estimators
         self.noise = noise
         self.n_jobs = n_jobs
 
-    def fit(self, X, y=None):
+    def fit(self, X: Any, y: Any = None) -> SelfSupervisedStacker:
         """Find the weights.
 
         Parameters
@@ -143,7 +145,7 @@ class SelfSupervisedStacker(MetaEstimatorMixin, BaseDenoiser):
         self.fit_with_divergence(X)
         return self
 
-    def fit_transform(self, X, y=None, **_):
+    def fit_transform(self, X: Any, y: Any = None, **_: Any) -> Any:
         """Find the weights, and return the average: each member is called only once.
 
         Parameters
@@ -177,7 +179,7 @@ class SelfSupervisedStacker(MetaEstimatorMixin, BaseDenoiser):
             [np.mean(np.broadcast_to(d, array.shape), where=known, dtype=float) for _, d in answers]
         )
         weights = simplex_weights(products, divergences)
-        output, divergence = _average(weights, answers, array)
+        output, divergence = _average(weights.tolist(), answers, array)
         losses = squared_error(array, output) + divergence
         variance = noise.variance(array)
         self.__dict__.pop("noise_", None)
@@ -211,7 +213,7 @@ class SelfSupervisedStacker(MetaEstimatorMixin, BaseDenoiser):
         channel, batch = (found[0] if len(set(found)) == 1 else None for found in axes)
         return noise_of(self.noise, X, channel, batch)
 
-    def _members(self):
+    def _members(self) -> tuple[tuple[str, ...], tuple[Any, ...]]:
         try:
             names, members = zip(*self.estimators, strict=True)
         except (TypeError, ValueError):
@@ -243,7 +245,7 @@ class SelfSupervisedStacker(MetaEstimatorMixin, BaseDenoiser):
         weights, denoisers = zip(*self._chosen(), strict=True)
         return _average(weights, [d.output_and_divergence(X, noise) for d in denoisers], X)
 
-    def score(self, X, y=None):
+    def score(self, X: Any, y: Any = None) -> float:
         """Return minus (estimated error + variance of the noise), or minus the true error.
 
         Parameters

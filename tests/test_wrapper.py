@@ -471,7 +471,9 @@ def test_a_given_partition_asks_for_masks(rng):
         (np.zeros(()), ValueError, "at least one axis"),
         (3.0, ValueError, "at least one axis"),
         (np.zeros((4, 4), complex), ValueError, "Complex data not supported"),
-        (np.zeros((4, 4), object), TypeError, "dtype object"),
+        (np.array([{"a": 1}]), TypeError, "holds objects that are none"),
+        ("noisy.tif", TypeError, "X='noisy.tif' must be an array of numbers: read the file"),
+        ([[1.0, 2.0], [3.0]], ValueError, "its rows differ in length"),
         (np.array([["a"]]), TypeError, "must hold real numbers"),
         (np.full((4, 4), np.inf), ValueError, "infinity"),
         (np.full((4, 4), np.nan), ValueError, "nothing but NaN"),
@@ -491,6 +493,13 @@ def test_the_number_of_axes_is_that_of_fit(rng):
         wrapper.transform(rng.normal(size=(8, 8, 8)))
 
 
+class _Tensor:
+    """What numpy cannot read, as a tensor with a gradient."""
+
+    def __array__(self, dtype=None, copy=None):
+        raise RuntimeError("Can't call numpy() on Tensor that requires grad.\nMore lines.")
+
+
 @pytest.mark.parametrize(
     ("denoiser", "message"),
     [
@@ -498,7 +507,9 @@ def test_the_number_of_axes_is_that_of_fit(rng):
         (lambda X: X * np.nan, "returned NaN or an infinity for 64 of 64"),
         (lambda X: X / 0.0, "returned NaN or an infinity"),
         (lambda X: X + 1j, "returned dtype complex128"),
-        (lambda X: None, "returned an array of shape"),
+        (lambda X: None, "returned None: a denoiser must return one array"),
+        (lambda X: (X, X), "returned a tuple of 2: a denoiser must return one array"),
+        (lambda X: _Tensor(), "returned a _Tensor that cannot be read .*requires grad.*detach"),
     ],
 )
 def test_a_bad_answer_is_refused(denoiser, message, rng):

@@ -105,7 +105,7 @@ def _as_numbers(X: Any, name: str) -> np.ndarray:
     return array
 
 
-def unmasked(X):
+def unmasked(X: Any) -> Any:
     """Return a masked array with NaN in place of its mask, and anything else as it is."""
     return as_float_array(X) if isinstance(X, np.ma.MaskedArray) else X
 
@@ -148,7 +148,7 @@ def block_sums(values: np.ndarray, parts: int) -> np.ndarray:
     return values.ravel()
 
 
-def check_axis(axis, ndim: int, *, name: str) -> int:
+def check_axis(axis: Any, ndim: int, *, name: str) -> int:
     """Return `axis` as a non-negative integer."""
     whole = isinstance(axis, Integral) and not isinstance(axis, bool)
     if not whole or int(axis) not in range(-ndim, ndim):
@@ -179,7 +179,7 @@ def split_axes(
     return channel, batch, others
 
 
-def per_axis(value, ndim: int, *, name: str, minimum: int = 0) -> tuple[int, ...]:
+def per_axis(value: Any, ndim: int, *, name: str, minimum: int = 0) -> tuple[int, ...]:
     """Return one integer for each axis."""
     values = (value,) * ndim if np.ndim(value) == 0 else tuple(value)
     if len(values) != ndim:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -12,7 +13,7 @@ except ImportError:
     class CallbackSupportMixin:  # type: ignore[no-redef]
         """Nothing to support."""
 
-    def with_callbacks(method):
+    def with_callbacks(method: Callable) -> Callable:
         """Return the method as it is."""
         return method
 
@@ -33,12 +34,12 @@ class Task:
         scikit-learn's context of the task.
     """
 
-    def __init__(self, owner, context: Any = None):
+    def __init__(self, owner: Any, context: Any = None):
         self._owner = owner if context is not None else None
         self._context = context
 
     @classmethod
-    def of_fit(cls, estimator, n_parts: int | None) -> Task:
+    def of_fit(cls, estimator: Any, n_parts: int | None) -> Task:
         """Return the fit itself, of `n_parts` parts; None if their number is not known."""
         if not getattr(estimator, "_skl_callbacks", None):
             return cls(None)
@@ -50,7 +51,7 @@ class Task:
             return self
         return Task(self._owner, self._context.subcontext(name, max_subtasks=n_parts))
 
-    def shared_with(self, estimator) -> AbstractContextManager:
+    def shared_with(self, estimator: Any) -> AbstractContextManager:
         """Return a context within which the callbacks follow the fit of `estimator`."""
         if self._context is None or not hasattr(estimator, "set_callbacks"):
             return nullcontext()
@@ -61,6 +62,6 @@ class Task:
             self._context.call_on_fit_task_begin(estimator=self._owner)
         return self
 
-    def __exit__(self, kind, error, trace) -> None:
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
         if self._context is not None and error is None:
             self._context.call_on_fit_task_end(estimator=self._owner)

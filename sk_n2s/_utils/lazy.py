@@ -138,7 +138,7 @@ def write_zarr(path: str, array: Any, n_jobs: int | None = None) -> None:
         array.to_zarr(path)
 
 
-def _dask_array():
+def _dask_array() -> Any:
     try:
         import dask.array as da
         import zarr  # noqa: F401

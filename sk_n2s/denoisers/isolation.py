@@ -13,7 +13,6 @@ import dis
 import sys
 from collections.abc import Iterable
 from copy import deepcopy
-from dataclasses import is_dataclass
 from functools import lru_cache, partial
 from types import BuiltinFunctionType, CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
@@ -71,7 +70,8 @@ def _is_fixed(value: Any) -> bool:
         return not value.flags.writeable
     if isinstance(value, tuple | frozenset):
         return all(map(_is_fixed, value))
-    if is_dataclass(value) and type(value).__dataclass_params__.frozen:  # type: ignore[attr-defined]
+    params: Any = getattr(type(value), "__dataclass_params__", None)
+    if params is not None and params.frozen:
         return all(map(_is_fixed, vars(value).values()))
     if isinstance(value, FunctionType):
         return not _is_own(value)
@@ -84,7 +84,7 @@ def _fresh_function(function: FunctionType, memo: dict[int, Any]) -> FunctionTyp
     sets, names = _globals_of(function.__code__)
     scope = {name: function.__globals__[name] for name in names if name in function.__globals__}
     cells = [_content(cell) for cell in function.__closure__ or ()]
-    kept = [function.__defaults__, function.__kwdefaults__, vars(function)]
+    kept: list[Any] = [function.__defaults__, function.__kwdefaults__, vars(function)]
     old = [*cells, *scope.values(), *(v for part in kept for v in _values(part))]
     new = _fresh_all(old, memo)
     # One that names itself may keep its state in attributes that it has yet to make.

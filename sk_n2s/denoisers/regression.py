@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from itertools import combinations_with_replacement, pairwise, product
 from math import ceil, prod
 from numbers import Integral, Real
@@ -122,16 +123,16 @@ class RegressionDenoiser(BaseDenoiser):
 
     def __init__(
         self,
-        regressor=None,
+        regressor: Any = None,
         *,
-        scales=None,
-        radius=2,
-        n_folds=4,
-        max_samples=40000,
-        channel_axis=None,
-        batch_axis=None,
-        n_jobs=None,
-        random_state=None,
+        scales: Sequence[float] | None = None,
+        radius: int = 2,
+        n_folds: int = 4,
+        max_samples: int = 40000,
+        channel_axis: int | None = None,
+        batch_axis: int | None = None,
+        n_jobs: int | None = None,
+        random_state: Any = None,
     ):
         self.regressor = regressor
         self.scales = scales
@@ -204,7 +205,7 @@ class RegressionDenoiser(BaseDenoiser):
             )
         return scales
 
-    def _invariant(self, X):
+    def _invariant(self, X: np.ndarray) -> np.ndarray:
         channel, batch, axes = self.axes(X.ndim)
         scales = self._checked_scales(len(axes))
         # Double precision, for sums that lose no digit of the noise to an offset.
@@ -238,7 +239,7 @@ class RegressionDenoiser(BaseDenoiser):
 
     # scikit-learn's interface --------------------------------------------------------
 
-    def fit(self, X, y=None):
+    def fit(self, X: Any, y: Any = None) -> RegressionDenoiser:
         """Validate the parameters against the data; nothing is learnt.
 
         Parameters
@@ -277,7 +278,7 @@ class RegressionDenoiser(BaseDenoiser):
     ) -> tuple[np.ndarray, np.ndarray]:
         return self._denoise(X), np.zeros(())
 
-    def score(self, X, y=None):
+    def score(self, X: Any, y: Any = None) -> float:
         """Return minus the self-supervised loss, or minus the true error.
 
         Parameters
@@ -322,7 +323,13 @@ class _Windows:
         The scales of the other features.
     """
 
-    def __init__(self, values, reaches, radius, scales):
+    def __init__(
+        self,
+        values: np.ndarray,
+        reaches: tuple[int, ...],
+        radius: int,
+        scales: tuple[float, ...],
+    ):
         self.values = values
         self.reaches = reaches
         pad = [(r, r) for r in reaches]
@@ -353,7 +360,7 @@ class _Windows:
         balls = [square <= max(1, 1.5 * s) ** 2 for s in scales]
         self.balls = [np.flatnonzero(ball) for ball in balls]
 
-    def blocks(self, places):
+    def blocks(self, places: np.ndarray) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
         """Yield the local means and the features of places, for each channel, in blocks."""
         shape, n_channels = self.values.shape[:-1], self.values.shape[-1]
         step = max(1, _BLOCK // len(self.steps))
@@ -365,9 +372,10 @@ class _Windows:
             centre = np.ravel_multi_index(index, self.padded.shape[:-1]) * n_channels
             found = [self._describe(flat[centre[:, None] + self.steps + c])
                      for c in range(n_channels)]  # fmt: skip
-            yield rows, *(np.stack(parts, axis=1) for parts in zip(*found, strict=True))
+            mean, features = (np.stack(parts, axis=1) for parts in zip(*found, strict=True))
+            yield rows, mean, features
 
-    def _describe(self, window):
+    def _describe(self, window: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         seen = ~np.isnan(window)
         whole = bool(seen.all())
         known = window if whole else np.where(seen, window, 0)
@@ -382,7 +390,7 @@ class _Windows:
         return mean, np.concatenate(parts, axis=1)
 
 
-def _tiles(shape, n_folds: int) -> list[tuple[slice, ...]]:
+def _tiles(shape: tuple[int, ...], n_folds: int) -> list[tuple[slice, ...]]:
     """Cut an array into tiles; each prime factor cuts what is then the longest axis."""
     counts = [1] * len(shape)
     factor = 2
@@ -402,7 +410,9 @@ def _tiles(shape, n_folds: int) -> list[tuple[slice, ...]]:
     return list(product(*([slice(a, b) for a, b in pairwise(cut)] for cut in cuts)))
 
 
-def _predict_tile(windows: _Windows, tile, regressor, max_samples: int, seed: int):
+def _predict_tile(
+    windows: _Windows, tile: tuple[slice, ...], regressor: Any, max_samples: int, seed: int
+) -> np.ndarray:
     """Return the prediction of a tile, by regressors that were fitted to what does not see it."""
     values = windows.values
     *shape, n_channels = values.shape
@@ -438,7 +448,9 @@ def _predict_tile(windows: _Windows, tile, regressor, max_samples: int, seed: in
     return answer
 
 
-def _fit(windows: _Windows, places, regressor, seed: int):
+def _fit(
+    windows: _Windows, places: np.ndarray, regressor: Any, seed: int
+) -> tuple[np.ndarray, list] | None:
     """Return the unit of each channel and a regressor for each, or None without rows."""
     if len(places) < _FEWEST:
         return None
@@ -464,7 +476,7 @@ def _fit(windows: _Windows, places, regressor, seed: int):
     return units, models
 
 
-def _seeded(regressor, seed: int):
+def _seeded(regressor: Any, seed: int) -> Any:
     """Return a clone whose parameters `random_state` have the seed where they have none."""
     model = clone(regressor)
     return model.set_params(
@@ -476,7 +488,7 @@ def _seeded(regressor, seed: int):
     )
 
 
-def _mean_of_others(values):
+def _mean_of_others(values: np.ndarray) -> np.ndarray:
     known = ~np.isnan(values)
     axes = tuple(range(values.ndim - 1))
     shown = np.where(known, values, 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 from sklearn.base import BaseEstimator
 
@@ -24,11 +25,11 @@ class DenoiserParameters(BaseEstimator):
         Those of its parameters that were set.
     """
 
-    def __init__(self, denoiser, denoiser_params):
+    def __init__(self, denoiser: Any, denoiser_params: dict):
         self.denoiser = denoiser
         self.denoiser_params = denoiser_params
 
-    def get_params(self, deep=True):
+    def get_params(self, deep: bool = True) -> dict:
         """Get the parameters of the wrapper and of its denoiser.
 
         Parameters
@@ -45,7 +46,7 @@ class DenoiserParameters(BaseEstimator):
         defaults = signature_of(self.denoiser).defaults if deep else {}
         return {**defaults, **self.denoiser_params, **super().get_params(deep=deep)}
 
-    def set_params(self, **params):
+    def set_params(self, **params: Any) -> DenoiserParameters:
         """Set parameters of the wrapper and of its denoiser.
 
         A new `denoiser` starts from its own defaults: what was set for the old one goes
@@ -85,7 +86,7 @@ class DenoiserParameters(BaseEstimator):
         super().set_params(**own)
         return self
 
-    def _check_name(self, name, denoiser):
+    def _check_name(self, name: str, denoiser: Any) -> None:
         signature = signature_of(denoiser)
         if signature.accepts(name):
             return
@@ -100,7 +101,7 @@ class DenoiserParameters(BaseEstimator):
             f"{type(self).__name__}: {hint}."
         )
 
-    def _check_denoiser(self, supplied: tuple[str, ...] = ()):
+    def _check_denoiser(self, supplied: tuple[str, ...] = ()) -> None:
         """Refuse what is no denoiser, or lacks parameters that are not `supplied` either."""
         function = callable(self.denoiser) and not isinstance(self.denoiser, type)
         if not function and not is_estimator(self.denoiser):
@@ -120,7 +121,7 @@ class DenoiserParameters(BaseEstimator):
             )
 
 
-def _same_denoiser(a, b) -> bool:
+def _same_denoiser(a: Any, b: Any) -> bool:
     """Return whether two denoisers are one: clones of a partial object are new objects."""
     if isinstance(a, partial) and isinstance(b, partial):
         return a.func is b.func and a.args == b.args and a.keywords == b.keywords

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from numbers import Integral
 from typing import Any
@@ -147,17 +148,17 @@ class JInvariantWrapper(DenoiserParameters, BaseDenoiser):
 
     def __init__(
         self,
-        denoiser,
+        denoiser: Any,
         *,
-        partition=None,
-        fill="mean",
-        output="invariant",
-        method="auto",
-        channel_axis=None,
-        batch_axis=None,
-        noise=None,
-        halo=None,
-        **denoiser_params,
+        partition: Partition | None = None,
+        fill: str | Fill | Callable = "mean",
+        output: str = "invariant",
+        method: str = "auto",
+        channel_axis: int | None = None,
+        batch_axis: int | None = None,
+        noise: Any = None,
+        halo: int | tuple[int, ...] | None = None,
+        **denoiser_params: Any,
     ):
         super().__init__(denoiser, denoiser_params)
         self.partition = partition
@@ -269,8 +270,13 @@ class JInvariantWrapper(DenoiserParameters, BaseDenoiser):
             **options,
         )
 
-    def _invariant(self, X):
+    def _invariant(self, X: np.ndarray) -> np.ndarray:
+        """Return the J-invariant prediction of each entry."""
         plan = self.view_plan(X)
+        if has_nan(X) and np.count_nonzero(~np.isnan(X)) == 1:
+            raise ValueError(
+                "X holds a single measurement, and NaN: there is no other to predict it from."
+            )
         result = np.full_like(X, np.nan)
         for view in plan.views(X):
             result[view.where] = self.predict_view(view)
@@ -316,7 +322,7 @@ class JInvariantWrapper(DenoiserParameters, BaseDenoiser):
     # scikit-learn's interface --------------------------------------------------------
 
     @with_callbacks
-    def fit(self, X, y=None):
+    def fit(self, X: Any, y: Any = None) -> JInvariantWrapper:
         """Validate the parameters against the data.
 
         Nothing is learnt from the data, except the variance of the noise for
@@ -389,7 +395,7 @@ class JInvariantWrapper(DenoiserParameters, BaseDenoiser):
         output = denoise(shown)
         return output, probed_divergence(denoise, shown, output, noise.variance(shown))
 
-    def score(self, X, y=None):
+    def score(self, X: Any, y: Any = None) -> float:
         """Return minus the self-supervised loss, or minus the true error.
 
         Parameters
@@ -431,12 +437,12 @@ class JInvariantWrapper(DenoiserParameters, BaseDenoiser):
         return self.output == "plain" and self.partition is None
 
 
-def _without_gaps(X, *, form, **params):
+def _without_gaps(X: np.ndarray, *, form: Callable, **params: Any) -> np.ndarray:
     """Return the exact form's answer for one item, with its gaps filled."""
     return _fill_gaps(form(X, **params), X)
 
 
-def _fill_gaps(answer, X):
+def _fill_gaps(answer: np.ndarray, X: np.ndarray) -> np.ndarray:
     """Fill where an exact form had no entry to predict from: the mean of all *other* entries."""
     gaps = np.isnan(answer)
     visible = ~np.isnan(X)

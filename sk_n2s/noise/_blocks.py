@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -52,7 +53,9 @@ class _Blocks(NamedTuple):
     level: np.ndarray  # the mean of the data
 
 
-def items(X, channel_axis, batch_axis):
+def items(
+    X: np.ndarray, channel_axis: int | None, batch_axis: int | None
+) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
     """Yield the arrays along whose axes entries are neighbours, and where they were measured."""
     channel, batch, axes = split_axes(X.ndim, channel_axis, batch_axis)
     missing = np.isnan(X)
@@ -60,7 +63,7 @@ def items(X, channel_axis, batch_axis):
         X = MeanFill()(X, missing, axes)
     lone = [a for a in (batch, channel) if a is not None]
 
-    def separate(values):
+    def separate(values: np.ndarray) -> Iterator[np.ndarray]:
         moved = np.moveaxis(values, lone, range(len(lone)))
         return map(np.squeeze, moved.reshape(-1, *moved.shape[len(lone) :]))
 
@@ -69,7 +72,7 @@ def items(X, channel_axis, batch_axis):
             yield item.astype(np.float64, copy=False), ~gaps if gaps.any() else None
 
 
-def _finest(X) -> np.ndarray:
+def _finest(X: np.ndarray) -> np.ndarray:
     """Return second differences along all axes, whose variance is that of white noise."""
     for axis in range(X.ndim):
         X = ndimage.correlate1d(X, [1, -2, 1], axis=axis, mode="mirror") / np.sqrt(6)
@@ -83,7 +86,7 @@ def block_side(ndim: int) -> int:
     return max(2, round(_BLOCK ** (1 / ndim)))
 
 
-def block_means(values, side) -> np.ndarray:
+def block_means(values: np.ndarray, side: int) -> np.ndarray:
     whole = tuple(slice(0, max(1, n // side) * side) for n in values.shape)
     values = values[whole]
     for axis, n in enumerate(values.shape):
@@ -91,7 +94,7 @@ def block_means(values, side) -> np.ndarray:
     return values.ravel()
 
 
-def _squares(X, measured) -> tuple[np.ndarray, np.ndarray]:
+def _squares(X: np.ndarray, measured: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
     """Return the squares of second differences of noise, and which are of measured entries."""
     if measured is None:
         return np.square(_finest(X)), np.ones(X.shape)
@@ -108,7 +111,7 @@ def _squares(X, measured) -> tuple[np.ndarray, np.ndarray]:
     return total / X.ndim, count / X.ndim
 
 
-def _blocks(X, measured=None) -> _Blocks:
+def _blocks(X: np.ndarray, measured: np.ndarray | None = None) -> _Blocks:
     """Measure the blocks of an array, without those where a sensor has saturated."""
     squares, known = _squares(X, measured)
     if known.mean() < _FEWEST:  # take what was measured as one signal, in its order
@@ -134,14 +137,15 @@ def _blocks(X, measured=None) -> _Blocks:
     return _Blocks(*(values[kept] for values in blocks))
 
 
-def all_blocks(X, channel_axis, batch_axis) -> _Blocks:
+def all_blocks(X: np.ndarray, channel_axis: int | None, batch_axis: int | None) -> _Blocks:
+    """Measure the blocks of all items and channels."""
     found = [_blocks(*item) for item in items(X, channel_axis, batch_axis)]
     if not found:
         return _Blocks(*(np.empty(0) for _ in range(3)))
     return _Blocks(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
 
 
-def quiet_blocks(power, slope) -> np.ndarray:
+def quiet_blocks(power: np.ndarray, slope: np.ndarray) -> np.ndarray:
     """Return which blocks hold noise and nothing else: the order of the quietest ones."""
     order = np.argsort(slope, kind="stable")
     if len(order) < 2 * PORTIONS:

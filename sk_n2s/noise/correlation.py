@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import ndimage
@@ -55,7 +55,11 @@ class NoiseCorrelation(NamedTuple):
 
 
 def estimate_noise_correlation(
-    X, *, max_lag: int = 4, channel_axis: int | None = None, batch_axis: int | None = None
+    X: Any,
+    *,
+    max_lag: int = 4,
+    channel_axis: int | None = None,
+    batch_axis: int | None = None,
 ) -> NoiseCorrelation:
     """Estimate whether the noise of neighbouring entries is correlated.
 
@@ -105,7 +109,7 @@ def estimate_noise_correlation(
             f"X of shape {X.shape} is too small to tell the correlation of its noise over "
             f"max_lag={max_lag} entries: at least {width} are needed along each axis."
         )
-    n_axes, count = len(axes), 0
+    n_axes, count = len(axes), 0.0
     total = np.zeros((2 * max_lag + 1,) * n_axes)
     for item, measured in items(X, channel_axis, batch_axis):
         products, n = _quiet_products(item, measured, max_lag, width)
@@ -122,7 +126,9 @@ def estimate_noise_correlation(
     return NoiseCorrelation(corrected, float(1 / np.sqrt(count)), axes)
 
 
-def _quiet_products(X, measured, max_lag, width):
+def _quiet_products(
+    X: np.ndarray, measured: np.ndarray | None, max_lag: int, width: int
+) -> tuple[np.ndarray, float]:
     """Return the sums of products of an array's noise with itself at each lag."""
     noise = X - ndimage.uniform_filter(X, width, mode="reflect")
     known = np.ones(X.shape) if measured is None else measured.astype(np.float64)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -46,7 +46,7 @@ class NoiseCurve(NamedTuple):
     gain_error: float = 0.0
     is_signal_dependent: bool = True
 
-    def offset_and_read_noise(self, X) -> tuple[float, float]:
+    def offset_and_read_noise(self, X: np.ndarray) -> tuple[float, float]:
         """Return an offset of the data and a read noise that together explain the intercept.
 
         The data do not tell them apart: it is the read noise, unless the intercept is
@@ -67,7 +67,7 @@ class NoiseCurve(NamedTuple):
             return -self.intercept / self.gain, 0.0
         return 0.0, float(np.sqrt(max(self.intercept, 0.0)))
 
-    def variance(self, signal) -> np.ndarray:
+    def variance(self, signal: Any) -> np.ndarray:
         """Return the variance of the noise where the signal is known.
 
         Parameters
@@ -84,7 +84,7 @@ class NoiseCurve(NamedTuple):
 
 
 def estimate_noise_curve(
-    X, *, channel_axis: int | None = None, batch_axis: int | None = None
+    X: Any, *, channel_axis: int | None = None, batch_axis: int | None = None
 ) -> NoiseCurve:
     """Estimate how the variance of the noise depends on the signal.
 
@@ -155,7 +155,7 @@ def estimate_noise_curve(
     return NoiseCurve(float(gain), float(intercept), error, grows)
 
 
-def _count(X) -> float:
+def _count(X: np.ndarray) -> float:
     """Return the step of data that are multiples of it from 0 on, or 0 if they are not."""
     values = X[~np.isnan(X)]
     if values.min() < 0 or not values.any():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from .._utils.arrays import as_float_array
@@ -10,7 +12,9 @@ from ._blocks import all_blocks, quiet_blocks
 __all__ = ["estimate_noise"]
 
 
-def estimate_noise(X, *, channel_axis: int | None = None, batch_axis: int | None = None) -> float:
+def estimate_noise(
+    X: Any, *, channel_axis: int | None = None, batch_axis: int | None = None
+) -> float:
     """Estimate the standard deviation of white noise.
 
     Second differences along all axes hold little but noise. Their power is averaged over

@@ -98,7 +98,7 @@ def consistent_variance(
     for _ in range(_MOST_CHECKS):
         params = {"sigma": float(np.sqrt(variance)), "step": 6}
 
-        def denoise(shown, params=params):
+        def denoise(shown: np.ndarray, params: dict = params) -> np.ndarray:
             return apply_denoiser(nl_ridge, shown, params, channel_axis=None, batch_axis=batch)
 
         output = denoise(X)
