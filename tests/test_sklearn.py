@@ -18,7 +18,13 @@ from sk_n2s import (
     WholeArray,
 )
 from sk_n2s.denoisers import RegressionDenoiser, gaussian, median, tv
-from sk_n2s.nn import Masker, NetworkDenoiser, SingleConvolution
+
+try:
+    from sk_n2s.nn import Masker, NetworkDenoiser, SingleConvolution
+except ImportError:  # the extra is not installed
+    NETWORKS = []
+else:
+    NETWORKS = [NetworkDenoiser(SingleConvolution, masker=Masker(2), max_epochs=1, random_state=0)]
 
 _ROWS = "rows are neighbours in an array, and not independent samples"
 _WIDTH = "columns are no features: what was calibrated on one image denoises one of any width"
@@ -44,7 +50,7 @@ ESTIMATORS = [
     RegressionDenoiser(Ridge(), radius=1, scales=(1,)),
     GeneralizedAnscombe(),
     GeneralizedAnscombe(gain=None),
-    NetworkDenoiser(SingleConvolution, masker=Masker(2), max_epochs=1, random_state=0),
+    *NETWORKS,
 ]
 
 

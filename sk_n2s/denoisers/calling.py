@@ -119,7 +119,8 @@ def apply_denoiser(
         if channel_axis is not None:
             channel_axis -= channel_axis > batch_axis
         answer = np.empty_like(X)
-        for item, place in zip(np.moveaxis(X, batch_axis, 0), np.moveaxis(answer, batch_axis, 0)):
+        items = np.moveaxis(X, batch_axis, 0), np.moveaxis(answer, batch_axis, 0)
+        for item, place in zip(*items, strict=True):
             place[...] = apply_denoiser(
                 denoiser,
                 item,

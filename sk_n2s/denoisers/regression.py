@@ -419,7 +419,12 @@ def _predict_tile(
     # An entry of the tile must be neither a target nor in the window of one: features may
     # tell as much of it as a target does.
     far = np.ones(shape, dtype=bool)
-    far[tuple(slice(max(0, t.start - r), t.stop + r) for t, r in zip(tile, windows.reaches))] = 0
+    far[
+        tuple(
+            slice(max(0, t.start - r), t.stop + r)
+            for t, r in zip(tile, windows.reaches, strict=True)
+        )
+    ] = 0
     far &= ~np.isnan(values).all(axis=-1)
     places = np.flatnonzero(far)
     rng = np.random.RandomState(seed)

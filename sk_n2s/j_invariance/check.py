@@ -13,6 +13,7 @@ from sklearn.utils import check_random_state
 from .._utils.arrays import as_float_array
 from .._utils.base import BaseDenoiser
 from ..masking.partitions import Partition
+from ..masking.views import ViewPlan
 
 __all__ = ["check_j_invariance"]
 
@@ -91,18 +92,8 @@ def check_j_invariance(
     blind = clone(estimator)
     if "output" in blind.get_params(deep=False):  # others have the invariant output only
         blind.set_params(output="invariant")
-    if plan.exact:
-        sets = [(entry, entry) for entry in _single_entries(X.shape, 4 * n_sets, rng)]
-    else:
-        drawn = _Drawn(plan.partition, tuple(plan.partition.split(X, plan.axes)))
-        blind.set_params(partition=drawn)
-        sets = [drawn.sets[i] for i in rng.permutation(len(drawn.sets))[:n_sets]]
-    known = X[~np.isnan(X)]
-    # New values are drawn from the data, so that counts stay counts, and every other time
-    # from their extremes, which show what an outlier would hide.
-    pools = np.array([known.min(), known.max()]), known
-    if pools[0][0] == pools[0][1]:
-        pools = (pools[0] + np.array([-1, 1], X.dtype),) * 2
+    sets = _sets_to_change(plan, blind, X, n_sets, rng)
+    pools = _new_values(X)
     allowed = 1e-8 * float(np.abs(pools[0]).max())
 
     def predict(shown: np.ndarray) -> np.ndarray:
@@ -118,8 +109,8 @@ def check_j_invariance(
     before = predict(X)
     if np.array_equal(other, before) and np.ptp(before) > allowed:
         raise AssertionError(
-            f"{estimator!r} gives the same predictions for other data: it remembers what it "
-            "was shown, and its loss cannot be trusted."
+            f"{estimator!r} gives the same predictions for other data: it remembers what it was "
+            "shown, and its loss cannot be trusted."
         )
     for k, (hidden, scored) in enumerate(sets):
         moved = _distance(predict(change(hidden, pools[k % 2]))[scored], before[scored])
@@ -134,6 +125,29 @@ def check_j_invariance(
             f"{estimator!r} predicts the same data differently when it is asked again, by up to "
             f"{moved:.3g}: it has a memory, or is random and needs a seed."
         )
+
+
+def _sets_to_change(
+    plan: ViewPlan, blind: Any, X: np.ndarray, n_sets: int, rng: np.random.RandomState
+) -> list[tuple[Any, Any]]:
+    """Draw sets of the partition, or entries, as what is hidden and what must not move."""
+    if plan.exact:
+        return [(entry, entry) for entry in _single_entries(X.shape, 4 * n_sets, rng)]
+    drawn = _Drawn(plan.partition, tuple(plan.partition.split(X, plan.axes)))
+    blind.set_params(partition=drawn)
+    return [drawn.sets[i] for i in rng.permutation(len(drawn.sets))[:n_sets]]
+
+
+def _new_values(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return what new values are drawn from, in turn: the extremes of the data, and the data.
+
+    Counts stay counts, and the extremes show what an outlier would hide.
+    """
+    known = X[~np.isnan(X)]
+    extremes = np.array([known.min(), known.max()])
+    if extremes[0] == extremes[1]:
+        return (extremes + np.array([-1, 1]),) * 2
+    return extremes, known
 
 
 def _distance(a: np.ndarray, b: np.ndarray) -> float:
