@@ -8,9 +8,11 @@ from sk_n2s import JInvariantWrapper
 from sk_n2s.denoisers import gaussian, tv
 from sk_n2s.noise import (
     NoiseCurve,
+    NoiseModel,
     estimate_noise,
     estimate_noise_correlation,
     estimate_noise_curve,
+    estimate_noise_model,
 )
 from sk_n2s.risk.noise_level import noise_of
 
@@ -160,3 +162,52 @@ def test_what_is_missing_has_no_less_noise(share, tolerance, rng):
     assert not estimate_noise_curve(ramp).is_signal_dependent
     if share < 0.5:  # of fewer, no pairs of neighbours are left
         assert estimate_noise_correlation(ramp).verdict == "independent"
+
+
+def test_a_model_of_the_noise(rng):
+    signal = np.linspace(0, 10, 40_000).reshape(200, 200)
+    models = {
+        "standard deviation 0.5": NoiseModel(0.5),
+        "standard deviation 0.1 to 1": NoiseModel(np.linspace(0.1, 1, 200)),
+        "variance 2 · signal +1": NoiseModel(curve=NoiseCurve(2.0, 1.0)),
+    }
+    for text, model in models.items():
+        assert str(model) == text
+        assert (model.is_uniform, model.is_signal_dependent) == ("0.5" in text, "signal" in text)
+        noise = model.sample(signal, random_state=0)
+        ratio = noise**2 / model.variance(signal)
+        np.testing.assert_allclose(ratio.mean(axis=0).mean(), 1, atol=0.03)
+        np.testing.assert_allclose(ratio[:, :100].mean(), ratio[:, 100:].mean(), atol=0.05)
+        part = (slice(3, 9), slice(50, 60))
+        whole = np.broadcast_to(model.variance(signal), signal.shape)
+        inside = np.broadcast_to(model.within(part).variance(signal[part]), (6, 10))
+        np.testing.assert_array_equal(inside, whole[part])
+        assert model == model.within((slice(None), slice(None)))
+        assert [model == other for other in models.values()].count(True) == 1
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: NoiseModel(), "takes a level or a curve"),
+        (lambda: NoiseModel(1.0, NoiseCurve(1.0, 0.0)), "takes a level or a curve"),
+        (lambda: NoiseModel([1.0, -1.0]), "must be finite and not negative"),
+        (lambda: NoiseModel("a"), "noise='a' must be a standard deviation"),
+        (lambda: noise_of(NoiseCurve(1.0, 0.0), np.ones(3)), r"give NoiseModel\(curve=\.\.\.\)"),
+        (lambda: noise_of([1.0, 2.0], np.ones(3)), r"noise of shape \(2,\) does not broadcast"),
+    ],
+    ids=["nothing", "both", "negative", "text", "curve", "shape"],
+)
+def test_a_bad_model_is_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_counts_keep_their_curve_whatever_their_unit(rng):
+    counts = rng.poisson(np.linspace(5, 50, 128) * np.ones((128, 1)))
+    for unit in (1e-18, 1.0, 1e18):
+        curve = estimate_noise_model(unit * counts).curve
+        assert curve.gain == pytest.approx(unit, rel=1e-6) and curve.is_signal_dependent
+    white = 40 * np.sin(np.arange(128) / 9) + rng.normal(size=(128, 128))
+    levels = [estimate_noise_model(unit * white).level / unit for unit in (1e-18, 1.0, 1e18)]
+    np.testing.assert_allclose(levels, levels[1], rtol=1e-9)
