@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import clone
+from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from ._utils.arrays import as_float_array
+from ._utils.readable import readable
 from .losses import check_scoring
 
 __all__ = ["SelfSupervisedCurveDisplay", "figure_formats", "true_errors", "write_curve"]
@@ -210,7 +212,7 @@ def _labels(candidates: list[dict]) -> tuple[list, str]:
 def _text(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:g}"
-    return getattr(value, "__name__", str(value))
+    return value if isinstance(value, str) else readable(value)
 
 
 def true_errors(search: Any, clean: Any, noisy: Any = None) -> dict[str, np.ndarray]:
@@ -221,7 +223,7 @@ def true_errors(search: Any, clean: Any, noisy: Any = None) -> dict[str, np.ndar
             "noisy=None, and the search does not remember its data, since it was pickled: pass "
             "the data that it was fitted to."
         )
-    if hasattr(search.estimator, "steps"):
+    if isinstance(search.estimator, Pipeline):
         raise ValueError(
             "clean cannot be compared with what comes out of a pipeline, on whatever scale: wrap "
             "the pipeline, JInvariantWrapper(Pipeline(...)), to stay on that of the data."

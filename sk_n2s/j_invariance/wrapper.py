@@ -52,7 +52,9 @@ class JInvariantWrapper(DenoiserParameters, BaseDenoiser):
         scikit-learn estimator, which is fitted to whatever it is shown: of a transformer
         with an inverse, the reconstruction is the answer (PCA); of one without, its
         output; of a predictor ``fit(X, X).predict(X)``. A Pipeline is made J-invariant as
-        a whole, and brought back to the data's scale by the inverses of its steps.
+        a whole, and brought back to the data's scale by the inverses of its steps. What keeps
+        state between its calls gets a fresh copy of it for each view
+        (`sk_n2s.denoisers.isolation` says where state is looked for).
     partition : Partition, default=None
         Which entries are hidden together. None means ``GridPartition(stride=4)``, with a
         smaller stride along axes of fewer than four entries.
@@ -203,8 +205,8 @@ class JInvariantWrapper(DenoiserParameters, BaseDenoiser):
                 "one with sk_n2s.denoisers.exact_form_of."
             )
         # Whether a dask array holds NaN is seen block by block.
-        heeds_nan = form is not None and not form.handles_missing and not is_lazy(X)
-        blocked = heeds_nan and has_nan(X)
+        wants_all = form is not None and not form.handles_missing and not is_lazy(X)
+        blocked = wants_all and has_nan(X)
         if self.method == "exact" and blocked:
             raise ValueError(
                 f"X holds NaN, which the exact form of {name_of(self.denoiser)} does not leave "

@@ -31,7 +31,7 @@ PORTIONS = 20
 _AGREEMENT = 2.0
 
 #: So many quiet blocks tell the level with an error of about 2 %. They are taken without
-#: asking whether they agree, but for between a tenth and two fifths of all.
+#: asking whether they agree; but no fewer than a tenth of all, and no more than two fifths.
 _ENOUGH = 50
 
 #: In a block there must be this share of the differences that are in the best one.
