@@ -146,24 +146,7 @@ class RegressionDenoiser(BaseDenoiser):
 
     # Views --------------------------------------------------------------------------
 
-    def view_plan(self, X: np.ndarray) -> ViewPlan:
-        """Return how the entries of `X` are hidden: singly; validates all parameters.
-
-        Parameters
-        ----------
-        X : ndarray of float
-            The data.
-
-        Returns
-        -------
-        ViewPlan
-            The plan, of a single view. Its sets serve the table of a search only.
-
-        Raises
-        ------
-        TypeError, ValueError
-            If a parameter is not valid, or does not fit `X`.
-        """
+    def view_plan(self, X: np.ndarray) -> ViewPlan:  # noqa: D102
         self._validate_params()
         axes = self.axes(X.ndim).neighbours
         self._checked_scales(len(axes))
@@ -175,24 +158,7 @@ class RegressionDenoiser(BaseDenoiser):
         partition = GridPartition(tuple(min(4, X.shape[a]) for a in axes))
         return ViewPlan(partition, MeanFill(), axes, True)
 
-    def predict_view(self, view: View) -> np.ndarray:
-        """Return the prediction of each entry from the others, where it counts.
-
-        Parameters
-        ----------
-        view : View
-            A view of the data.
-
-        Returns
-        -------
-        ndarray of the shape of ``view.target``
-            The prediction.
-
-        Raises
-        ------
-        ValueError
-            If the regressor predicts NaN or an infinity, or an entry has no other.
-        """
+    def predict_view(self, view: View) -> np.ndarray:  # noqa: D102
         return self._invariant(view.input)[view.where]
 
     def _checked_scales(self, n_axes: int) -> tuple[float, ...]:

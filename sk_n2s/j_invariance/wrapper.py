@@ -174,24 +174,7 @@ class JInvariantWrapper(DenoiserParameters, BaseDenoiser):
 
     # Views --------------------------------------------------------------------------
 
-    def view_plan(self, X: np.ndarray) -> ViewPlan:
-        """Return how the entries of `X` are hidden; validates all parameters.
-
-        Parameters
-        ----------
-        X : ndarray of float
-            The data.
-
-        Returns
-        -------
-        ViewPlan
-            The plan. Candidates of a search that have the same plan share their views.
-
-        Raises
-        ------
-        TypeError, ValueError
-            If a parameter is not valid, or does not fit `X`.
-        """
+    def view_plan(self, X: np.ndarray) -> ViewPlan:  # noqa: D102
         self._validate_params()
         self._check_denoiser(() if self.channel_axis is None else ("channel_axis",))
         axes = self.axes(X.ndim).neighbours
@@ -230,24 +213,7 @@ class JInvariantWrapper(DenoiserParameters, BaseDenoiser):
         plan.get_n_splits(X)  # a partition that does not fit says so now
         return plan
 
-    def predict_view(self, view: View) -> np.ndarray:
-        """Return the denoiser's answer to a view, where it counts.
-
-        Parameters
-        ----------
-        view : View
-            A view of the data.
-
-        Returns
-        -------
-        ndarray of the shape of ``view.target``
-            The prediction.
-
-        Raises
-        ------
-        ValueError
-            If the answer has the wrong shape, or is not finite.
-        """
+    def predict_view(self, view: View) -> np.ndarray:  # noqa: D102
         if not view.exact:
             return self._answer(self.denoiser, view.input)[view.where]
         form = get_exact_form(self.denoiser)
