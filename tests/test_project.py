@@ -11,6 +11,7 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
+from skimage import data
 
 import sk_n2s
 from sk_n2s.cli import main
@@ -53,8 +54,10 @@ def test_python_blocks_of_the_readme(tmp_path, monkeypatch, capsys):
 
 
 def test_shell_blocks_of_the_readme(tmp_path, monkeypatch):
-    """Installing and testing is what .ci/run does; every other command runs here."""
+    """Installing and testing is what .ci/run does; every other command runs here, on a crop."""
     monkeypatch.chdir(tmp_path)
+    camera = data.camera()[64:192, 64:192]
+    monkeypatch.setattr(data, "camera", lambda: camera)
     commands = [
         part.strip()
         for block in re.findall(r"```shell\n(.*?)```", README, flags=re.DOTALL)
