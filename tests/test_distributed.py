@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from helpers import Shared
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
@@ -186,7 +187,7 @@ def test_what_needs_a_halo_says_so(image):
 
 @pytest.mark.parametrize("search", [SelfSupervisedSearchCV, SelfSupervisedHalvingSearchCV])
 def test_a_search_looks_at_pieces(search, image):
-    seen = []
+    seen = Shared()
 
     def denoiser(X, *, sigma=1.0):
         seen.append(X.size)
