@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -28,11 +28,19 @@ _WINDOW = {1: 1369, 2: 37, 3: 11}
 #: Data up to this many units of the noise are worked on in single precision.
 _SINGLE = 1e3
 
+#: An entry without noise is taken for one with this share of the noise of the others.
+_LEAST = 1e-4
+
 #: Reference patches that are worked on together, which bounds the memory.
 _TILE = 64
 
 #: Matrices up to this order are inverted by LAPACK.
 _LEAF = 12
+
+#: Groups whose patches differ by more than this times the noise, and weights whose squares add
+#: up to more than noise makes likely, are worked out by LAPACK, in double precision.
+_LOUD = 1e2
+_UNLIKELY = 300
 
 
 def _reach(
@@ -149,7 +157,7 @@ def nl_ridge(
     values /= values.dtype.type(unit)
     if extent < _SINGLE * unit:
         values = values.astype(np.float32, copy=False)
-    variance = np.square(deviation / unit).astype(values.dtype)
+    variance = np.square(np.maximum(deviation / unit, _LEAST)).astype(values.dtype)
     axis = -1 if channel_axis is None else channel_axis
     if channel_axis is None:
         values, variance = values[..., np.newaxis], variance[..., np.newaxis]
@@ -324,11 +332,33 @@ def _mixing(basis: np.ndarray, power: np.ndarray, *, ridge: bool) -> np.ndarray:
     """Return the weights Θ of each group, whose columns sum to one."""
     gram = basis @ basis.swapaxes(1, 2)
     order = np.arange(gram.shape[1])
-    # Patches that are the same, as in saturated areas, must not make it singular.
-    digits = gram.shape[1] * np.finfo(gram.dtype).eps
-    rounding = digits * gram[:, order, order].max(axis=1, keepdims=True)
-    gram[:, order, order] += (power if ridge else 1e-3 * power + _tiny(power)) + rounding
-    inverse = _inverse(gram)
+    loud = gram[:, order, order].max(axis=1)
+    floor = power if ridge else 1e-3 * power + _tiny(power)
+    careful = loud > _LOUD * power.min(axis=1)
+    mixing = np.zeros_like(gram)
+    with np.errstate(over="ignore", invalid="ignore"):
+        try:
+            mixing[~careful] = _weights(gram[~careful], power[~careful], floor[~careful], _inverse)
+            # Patches that are the same, as in saturated areas, leave next to nothing to invert.
+            careful |= ~(np.square(mixing).sum(axis=1).max(axis=1) < _UNLIKELY)
+        except np.linalg.LinAlgError:
+            careful[:] = True
+    if careful.any():
+        exact = basis[careful].astype(np.float64)
+        gram = exact @ exact.swapaxes(1, 2)
+        rounding = len(order) * np.finfo(gram.dtype).eps * gram[:, order, order].max(axis=1)
+        raised = floor[careful] + rounding[:, np.newaxis]
+        mixing[careful] = _weights(gram, power[careful], raised, np.linalg.inv)
+    return mixing
+
+
+def _weights(
+    gram: np.ndarray, power: np.ndarray, floor: np.ndarray, invert: Callable
+) -> np.ndarray:
+    """Return I − PD, where P inverts the Gram matrices and a floor for weights that sum to 0."""
+    order = np.arange(gram.shape[1])
+    gram[:, order, order] += floor
+    inverse = invert(gram)
     row = inverse.sum(axis=2)
     inverse -= row[:, :, None] * (row / row.sum(axis=1, keepdims=True))[:, None, :]
     inverse *= -power[:, None, :]
