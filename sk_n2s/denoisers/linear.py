@@ -17,7 +17,7 @@ from .traits import declare
 __all__ = ["gaussian", "least_weight", "take_out", "uniform"]
 
 #: Entries that are worked on at a time.
-_CACHED = 2**15
+_CACHED = 2**16
 
 #: With less weight than this for the others, rounding in single precision is felt.
 _LITTLE = 0.1
@@ -53,14 +53,17 @@ def _leave_one_out(
     rows = max(1, _CACHED * len(X) // X.size)
     for start in range(0, len(X), rows):  # each block fits into the cache
         block = slice(start, start + rows)
-        take_out(others[block], X[block], np.multiply.outer(own[0][block], across), centre)
+        along = own[0][block]
+        if (along == along[0]).all():  # as it is everywhere except near the ends
+            along = along[:1]
+        take_out(others[block], X[block], np.multiply.outer(along, across), centre)
     return others
 
 
 def take_out(answer: np.ndarray, X: np.ndarray, own: np.ndarray, centre: np.floating) -> None:
     """Take each entry out of a filter's answer, in place: (g(x)ᵢ − cᵢ·xᵢ) / (1 − cᵢ)."""
     answer -= own * (X - centre if centre else X)
-    answer /= 1 - own
+    answer *= 1 / (1 - own)
     if centre:
         answer += centre
 
