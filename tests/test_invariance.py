@@ -12,7 +12,7 @@ from sk_n2s import (
     RandomPartition,
     check_j_invariance,
 )
-from sk_n2s.denoisers import DENOISERS, exact_form_of, gaussian, get_exact_form, median, tv
+from sk_n2s.denoisers import DENOISERS, declare, gaussian, get_exact_form, median, tv
 
 SHAPES = [(30,), (8, 9), (4, 5, 4)]
 #: Cheaper than the defaults, and no less able to leak.
@@ -129,24 +129,24 @@ class _Leaky(JInvariantWrapper):
         return super().predict_view(view) + 1e-4 * view.target
 
 
-def _peeking(X):
-    return 0.9 * median(X, radius=1)
-
-
-@exact_form_of(_peeking)
 def _peeking_exact(X):
     return 0.9 * median(X, radius=1)
 
 
-def _border_leak(X):
-    return gaussian(X)
+@declare(exact=_peeking_exact)
+def _peeking(X):
+    return 0.9 * median(X, radius=1)
 
 
-@exact_form_of(_border_leak)
 def _border_leak_exact(X):
     """The usual formula with the same centre weight everywhere: wrong at the border."""
     centre = gaussian(np.eye(1, 41, 20)[0])[20] ** X.ndim
     return (gaussian(X) - centre * X) / (1 - centre)
+
+
+@declare(exact=_border_leak_exact)
+def _border_leak(X):
+    return gaussian(X)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from sklearn.decomposition import PCA
 
 from sk_n2s import CheckerboardPartition, ColumnPartition, GridPartition, RandomPartition
 from sk_n2s._utils.tiling import Piece
-from sk_n2s.denoisers import DENOISERS, exact_form_of, gaussian, median, reach_of, reaches, tv
+from sk_n2s.denoisers import DENOISERS, declare, gaussian, get_exact_form, median, reach_of, tv
 from sk_n2s.masking.fills import MeanFill
 from sk_n2s.masking.views import ViewPlan
 from sk_n2s.noise import NoiseModel
@@ -36,9 +36,9 @@ def test_the_answer_does_not_depend_on_what_is_beyond(name, form, noisy):
         assert name in ("butterworth", "wiener")
         return
     if form == "exact":
-        if not hasattr(denoiser, "exact"):
+        denoiser = get_exact_form(denoiser)
+        if denoiser is None:
             return
-        denoiser = denoiser.exact
     core = (slice(40, 88), slice(48, 80))
     outer = tuple(
         slice(max(0, int(c.start - d)), int(c.stop + d))
@@ -73,13 +73,23 @@ def test_how_reaches_are_found():
         return median(X, radius=2 * radius)
 
     assert reach_of(other, {"radius": 1}, 1) is None
-    assert exact_form_of(reaches(3)(other))(other) is other
+    assert declare(reach=3)(other) is other
     assert reach_of(other, {"radius": 1}, 1).distance == (3,)
+    assert reach_of(other, {"width": 1}, 1) is None
+
+    @declare(reach=lambda ndim, *, step, power: (step * power,) * ndim)
+    def by_place(X, step=2, power=1, channel_axis=None):
+        return X
+
+    assert reach_of(by_place, {"power": 3, "channel_axis": 0}, 2).distance == (6, 6)
+    assert reach_of(partial(by_place, step=5), {}, 1).distance == (5,)
+    assert reach_of(declare(reach=(1, 2))(lambda X: X), {}, 3) is None
 
 
 @pytest.mark.parametrize(
     "partition",
     [GridPartition((4, 3)), CheckerboardPartition(), RandomPartition(3, 0), ColumnPartition(5)],
+    ids=repr,
 )
 def test_views_of_pieces_cover_their_insides(partition, noisy):
     plan = ViewPlan(partition, MeanFill(), (0, 1), False)

@@ -25,7 +25,7 @@ from sk_n2s import (
     SelfSupervisedHalvingSearchCV,
     SelfSupervisedSearchCV,
 )
-from sk_n2s.denoisers import exact_form_of, median, tv
+from sk_n2s.denoisers import declare, median, tv
 from sk_n2s.masking.fills import MeanFill
 from sk_n2s.search._memory import key_of
 
@@ -173,8 +173,7 @@ def _with_exact_form(shift):
     def f(X):
         return X
 
-    exact_form_of(f)(lambda X: np.roll(X, shift))
-    return f
+    return declare(exact=lambda X: np.roll(X, shift))(f)
 
 
 class Level(float):

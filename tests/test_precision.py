@@ -13,7 +13,7 @@ PARAMS = {
     "bilateral": {"sigma_color": 0.3, "radius": 1},
     "dct": {"sigma": 0.2, "patch_size": 4},
     "nl_means": {"h": 0.2, "patch_size": 3, "patch_distance": 2},
-    "nl_ridge": {"sigma": 0.2, "step": 8},
+    "nl_ridge": {"sigma": 0.2, "step": 8, "n_refinements": 0},
     "tv": {"weight": 0.2, "num_iter": 5},
     "tv_bregman": {"weight": 3.0, "num_iter": 5},
     "wavelet": {"sigma": 0.2},

@@ -29,7 +29,7 @@ from sk_n2s import (
     SelfSupervisedSearchCV,
     WholeArray,
 )
-from sk_n2s.denoisers import exact_form_of, gaussian, median, nl_means, tv, uniform
+from sk_n2s.denoisers import declare, gaussian, median, nl_means, tv, uniform
 from sk_n2s.losses import absolute_error, poisson_deviance, squared_error
 from sk_n2s.masking.fills import MeanFill
 
@@ -582,15 +582,15 @@ def test_threads_give_the_same_result_bit_for_bit(n_jobs, noisy):
     one = SelfSupervisedSearchCV(JInvariantWrapper(median), grid).fit(noisy)
     places = []
 
+    @declare(releases_gil=True)
     def here(X):
         places.append(threading.get_ident())
         return X
 
-    here.releases_gil = True
     many = SelfSupervisedSearchCV(JInvariantWrapper(median), grid, n_jobs=n_jobs).fit(noisy)
     assert_array_equal(one.cv_results_["mean_test_score"], many.cv_results_["mean_test_score"])
     SelfSupervisedSearchCV(JInvariantWrapper(here), {"fill": ["mean"]}, n_jobs=2).fit(noisy)
-    assert len(places) == 4  # in this process, which an attribute of the function decides
+    assert len(places) == 4  # in this process, as the function declares
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2])
@@ -611,13 +611,13 @@ def test_processes_share_the_data(rng):
     """They map the same file into memory, rather than each getting a copy."""
     X = rng.normal(size=(512, 300))
 
-    def denoiser(X, *, k=0):
-        return X
-
-    @exact_form_of(denoiser)
     def exact(X, *, k=0):
         assert isinstance(X, np.memmap) and not X.flags.writeable
         return np.zeros_like(X)
+
+    @declare(exact=exact)
+    def denoiser(X, *, k=0):
+        return X
 
     grid = {"k": [0, 1, 2]}
     search = SelfSupervisedSearchCV(JInvariantWrapper(denoiser), grid, n_jobs=2, refit=False)

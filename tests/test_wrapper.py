@@ -24,7 +24,17 @@ from sk_n2s import (
     RandomPartition,
     check_j_invariance,
 )
-from sk_n2s.denoisers import DENOISERS, bilateral, gaussian, median, nl_means, tv, uniform, wavelet
+from sk_n2s.denoisers import (
+    DENOISERS,
+    bilateral,
+    declare,
+    gaussian,
+    median,
+    nl_means,
+    tv,
+    uniform,
+    wavelet,
+)
 from sk_n2s.masking.fills import MeanFill
 
 
@@ -441,14 +451,9 @@ def test_a_fit_that_fails_or_follows_leaves_nothing_of_the_last(rng):
 
 
 def test_an_exact_form_that_cannot_skip_missing_entries_is_not_used(rng):
-    from sk_n2s.denoisers import exact_form_of
-
+    @declare(exact=lambda X: gaussian.exact(X))
     def smooth(X):
         return gaussian(X)
-
-    @exact_form_of(smooth)
-    def smooth_exact(X):
-        return gaussian.exact(X)
 
     X = rng.normal(size=(8, 8))
     assert JInvariantWrapper(smooth).fit(X).method_ == "exact"

@@ -2,22 +2,21 @@
 
 All work on the data's own scale and return an array of the same shape and dtype. A
 strength in the unit of the data has the default None, which takes it from the noise level
-that the data suggest. Those with an attribute ``exact`` have a J-invariant form that costs
-one pass (see `exact_form_of`), and those with an attribute ``reach`` can be run on pieces
-of the data (see `reaches`). `RegressionDenoiser`, which learns, is an estimator; `bm3d`
-calls a package that has its own licence.
+that the data suggest. What a denoiser says of itself is declared by `declare`: those with an
+attribute ``exact`` have a J-invariant form that costs one pass, those with a reach can be run
+on pieces of the data. `RegressionDenoiser`, which learns, is an estimator; `bm3d` calls a
+package that has its own licence.
 """
 
 from .adaptive import bilateral, nl_means
 from .cosine import dct
-from .exact import exact_form_of, get_exact_form
 from .external import bm3d
 from .frequency import butterworth, wiener
 from .linear import gaussian, uniform
-from .locality import reach_of, reaches
 from .rank import median
 from .regression import RegressionDenoiser
 from .ridge import nl_ridge
+from .traits import declare, get_exact_form, reach_of, traits_of
 from .variation import tv, tv_bregman
 from .wavelets import wavelet
 
@@ -40,11 +39,6 @@ DENOISERS = {
     )
 }
 
-# They spend their time in compiled code that leaves the interpreter to other threads, so that
-# a search need not send the data to other processes.
-for _function in DENOISERS.values():
-    _function.releases_gil = True  # type: ignore[attr-defined]
-
 __all__ = [
     "DENOISERS",
     "RegressionDenoiser",
@@ -52,14 +46,14 @@ __all__ = [
     "bm3d",
     "butterworth",
     "dct",
-    "exact_form_of",
+    "declare",
     "gaussian",
     "get_exact_form",
     "median",
     "nl_means",
     "nl_ridge",
     "reach_of",
-    "reaches",
+    "traits_of",
     "tv",
     "tv_bregman",
     "uniform",

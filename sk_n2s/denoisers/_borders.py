@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import inf
 from typing import Any
 
@@ -27,7 +28,7 @@ def check_mode(mode: str) -> str:
     return mode
 
 
-def check_radius(radius, ndim: int) -> tuple[int, ...]:
+def check_radius(radius: int | Sequence[int], ndim: int) -> tuple[int, ...]:
     """Return a radius for each axis, at least one of which is not 0."""
     radii = per_axis(radius, ndim, name="radius")
     if not any(radii):

@@ -6,22 +6,32 @@ from itertools import product
 from math import ceil
 
 import numpy as np
+from numpy.typing import ArrayLike
 from skimage.restoration import denoise_nl_means
 
 from .._utils.arrays import per_axis
+from ._input import as_data
 from ._scale import binary_unit, noise_relative, non_negative
-from .locality import reaches
+from .traits import declare
 
 __all__ = ["bilateral", "nl_means"]
 
 
-@reaches(
-    lambda ndim, *, sigma_spatial, radius, **_: (
+@declare(
+    reach=lambda ndim, *, sigma_spatial, radius, **_: (
         max(2, ceil(3 * sigma_spatial)) if radius is None else radius
     ),
     estimates="sigma_color",
+    releases_gil=True,
 )
-def bilateral(X, *, sigma_color=None, sigma_spatial=1.0, radius=None, channel_axis=None):
+def bilateral(
+    X: ArrayLike,
+    *,
+    sigma_color: float | None = None,
+    sigma_spatial: float = 1.0,
+    radius: int | None = None,
+    channel_axis: int | None = None,
+) -> np.ndarray:
     """Average over entries that are near and have a similar value.
 
     The weight of an entry at distance d whose value differs by v is
@@ -69,6 +79,7 @@ def bilateral(X, *, sigma_color=None, sigma_spatial=1.0, radius=None, channel_ax
     >>> bilateral(np.array([0.0, 0.2, 9.0, 9.2]), sigma_color=1.0).round(1)
     array([0.1, 0.1, 9.1, 9.1])
     """
+    X = as_data(X)
     sigma_color = noise_relative(sigma_color, 2.0, X, channel_axis, name="sigma_color")
     sigma_spatial = non_negative(sigma_spatial, name="sigma_spatial")
     if sigma_color == 0 or sigma_spatial == 0:
@@ -98,13 +109,21 @@ def bilateral(X, *, sigma_color=None, sigma_spatial=1.0, radius=None, channel_ax
     return total[..., 0] if channel_axis is None else np.moveaxis(total, -1, channel_axis)
 
 
-@reaches(
-    lambda ndim, *, patch_size, patch_distance, **_: patch_size // 2 + patch_distance + 1,
+@declare(
+    reach=lambda ndim, *, patch_size, patch_distance, **_: patch_size // 2 + patch_distance + 1,
     estimates="h",
+    releases_gil=True,
 )
 def nl_means(
-    X, *, h=None, sigma=0.0, patch_size=5, patch_distance=6, fast_mode=True, channel_axis=None
-):
+    X: ArrayLike,
+    *,
+    h: float | None = None,
+    sigma: float = 0.0,
+    patch_size: int = 5,
+    patch_distance: int = 6,
+    fast_mode: bool = True,
+    channel_axis: int | None = None,
+) -> np.ndarray:
     """Non-local means: average over entries whose surroundings look alike.
 
     Parameters
@@ -154,6 +173,7 @@ def nl_means(
     >>> bool(np.std(nl_means(noisy, h=1.0) - stripes) < 0.4 * np.std(noisy - stripes))
     True
     """
+    X = as_data(X)
     for name, value in (("patch_size", patch_size), ("patch_distance", patch_distance)):
         per_axis(value, 1, name=name, minimum=1)
     ndim = X.ndim - (channel_axis is not None)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import product
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import fft
 
 from .._utils.arrays import per_axis, split_axes
+from ._input import as_data
 from ._scale import noise_relative, non_negative
-from .locality import reaches
+from .traits import declare
 
 __all__ = ["dct"]
 
@@ -18,12 +21,20 @@ __all__ = ["dct"]
 _TILE = 2**18
 
 
-def _reach(ndim, *, patch_size, **_):
+def _reach(ndim: int, *, patch_size: int | Sequence[int], **_: Any) -> tuple[int, ...]:
     return tuple(side - 1 for side in per_axis(patch_size, ndim, name="patch_size"))
 
 
-@reaches(_reach, estimates="sigma")
-def dct(X, *, sigma=None, threshold=2.7, patch_size=8, step=1, channel_axis=None):
+@declare(reach=_reach, estimates="sigma", releases_gil=True)
+def dct(
+    X: ArrayLike,
+    *,
+    sigma: float | None = None,
+    threshold: float = 2.7,
+    patch_size: int | Sequence[int] = 8,
+    step: int | Sequence[int] = 1,
+    channel_axis: int | None = None,
+) -> np.ndarray:
     """Hard thresholding of the cosine transform of sliding patches.
 
     Of the coefficients of each patch, those that noise alone explains become 0; the mean of
@@ -75,6 +86,7 @@ def dct(X, *, sigma=None, threshold=2.7, patch_size=8, step=1, channel_axis=None
     >>> bool(np.std(dct(noisy, sigma=1.0) - wave) < 0.7 * np.std(noisy - wave))
     True
     """
+    X = as_data(X)
     ndim = len(split_axes(X.ndim, channel_axis, None)[2])
     sides = per_axis(patch_size, ndim, name="patch_size", minimum=1)
     steps = per_axis(step, ndim, name="step", minimum=1)
@@ -101,7 +113,9 @@ def dct(X, *, sigma=None, threshold=2.7, patch_size=8, step=1, channel_axis=None
     return result
 
 
-def _shrink(values, limit, sides, steps) -> np.ndarray:
+def _shrink(
+    values: np.ndarray, limit: float, sides: tuple[int, ...], steps: tuple[int, ...]
+) -> np.ndarray:
     """Threshold the patches of an array, and average."""
     ndim = values.ndim
     sides = tuple(min(side, n) for side, n in zip(sides, values.shape, strict=True))
@@ -128,7 +142,9 @@ def _shrink(values, limit, sides, steps) -> np.ndarray:
     return total
 
 
-def _tiles(positions, steps, n_patches: int) -> Iterator[tuple[slice, ...]]:
+def _tiles(
+    positions: tuple[int, ...], steps: tuple[int, ...], n_patches: int
+) -> Iterator[tuple[slice, ...]]:
     """Yield blocks of about `n_patches` patches: every `step`-th position, and the last."""
     side = max(1, round(n_patches ** (1 / len(positions))))
     axes = []

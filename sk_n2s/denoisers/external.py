@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import fft
 
 from .._utils.arrays import split_axes
+from ._input import as_data
 from ._scale import noise_relative
 
 __all__ = ["bm3d"]
 
 
-def bm3d(X, *, sigma=None, channel_axis=None):
+def bm3d(
+    X: ArrayLike, *, sigma: float | None = None, channel_axis: int | None = None
+) -> np.ndarray:
     """BM3D: similar patches of an image are stacked and shrunk together.
 
     This calls the package ``bm3d`` of its authors, which is no dependency of this one
@@ -61,6 +65,7 @@ def bm3d(X, *, sigma=None, channel_axis=None):
             "bm3d needs the package of that name, whose licence allows non-commercial use only: "
             "pip install bm3d."
         ) from error
+    X = as_data(X)
     ndim = len(split_axes(X.ndim, channel_axis, None)[2])
     if ndim != 2:
         raise ValueError(

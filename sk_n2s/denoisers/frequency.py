@@ -5,20 +5,32 @@ from __future__ import annotations
 from math import inf
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import fft
 
 from .._utils.arrays import along, split_axes
+from ._input import as_data
 from ._scale import non_negative
 from ._sharing import shared
-from .exact import exact_form_of
 from .linear import least_weight, take_out
-from .locality import reaches
+from .traits import declare
 
 __all__ = ["butterworth", "wiener"]
 
 
-@reaches(inf)
-def butterworth(X, *, cutoff=0.25, order=2.0, channel_axis=None):
+def butterworth_exact(
+    X: ArrayLike, *, cutoff: float = 0.25, order: float = 2.0, channel_axis: int | None = None
+) -> np.ndarray:
+    """Filter as `butterworth` does, each entry itself left out."""
+    X = as_data(X)
+    gain = _butterworth_gain(X, cutoff, order, channel_axis)
+    return _leave_one_out(X, gain, split_axes(X.ndim, channel_axis, None)[2], cutoff)
+
+
+@declare(reach=inf, exact=butterworth_exact, releases_gil=True)
+def butterworth(
+    X: ArrayLike, *, cutoff: float = 0.25, order: float = 2.0, channel_axis: int | None = None
+) -> np.ndarray:
     """Low-pass filter of Butterworth's transfer function.
 
     The amplitude at frequency f is multiplied by 1 / √(1 + (f/cutoff)^(2·order)). The data
@@ -62,12 +74,24 @@ def butterworth(X, *, cutoff=0.25, order=2.0, channel_axis=None):
     >>> butterworth(np.array([3.0, 0.0, 6.0, 0.0]), cutoff=0.0)
     array([2.25, 2.25, 2.25, 2.25])
     """
+    X = as_data(X)
     gain = _butterworth_gain(X, cutoff, order, channel_axis)
     return _filtered(X, gain, split_axes(X.ndim, channel_axis, None)[2])
 
 
-@reaches(inf)
-def wiener(X, *, cutoff=0.1, exponent=2.0, channel_axis=None):
+def wiener_exact(
+    X: ArrayLike, *, cutoff: float = 0.1, exponent: float = 2.0, channel_axis: int | None = None
+) -> np.ndarray:
+    """Filter as `wiener` does, each entry itself left out."""
+    X = as_data(X)
+    gain = _wiener_gain(X, cutoff, exponent, channel_axis)
+    return _leave_one_out(X, gain, split_axes(X.ndim, channel_axis, None)[2], cutoff)
+
+
+@declare(reach=inf, exact=wiener_exact, releases_gil=True)
+def wiener(
+    X: ArrayLike, *, cutoff: float = 0.1, exponent: float = 2.0, channel_axis: int | None = None
+) -> np.ndarray:
     """Wiener filter for a signal whose power falls with frequency, in white noise.
 
     The amplitude at frequency f is multiplied by 1 / (1 + (f/cutoff)^exponent), which is
@@ -117,37 +141,28 @@ def wiener(X, *, cutoff=0.1, exponent=2.0, channel_axis=None):
     >>> bool(np.std(wiener(noisy, cutoff=0.01) - line) < 0.3 * np.std(noisy - line))
     True
     """
+    X = as_data(X)
     gain = _wiener_gain(X, cutoff, exponent, channel_axis)
     return _filtered(X, gain, split_axes(X.ndim, channel_axis, None)[2])
 
 
-@exact_form_of(butterworth)
-def butterworth_exact(X, *, cutoff=0.25, order=2.0, channel_axis=None):
-    """Filter as `butterworth` does, each entry itself left out."""
-    gain = _butterworth_gain(X, cutoff, order, channel_axis)
-    return _leave_one_out(X, gain, split_axes(X.ndim, channel_axis, None)[2], cutoff)
-
-
-@exact_form_of(wiener)
-def wiener_exact(X, *, cutoff=0.1, exponent=2.0, channel_axis=None):
-    """Filter as `wiener` does, each entry itself left out."""
-    gain = _wiener_gain(X, cutoff, exponent, channel_axis)
-    return _leave_one_out(X, gain, split_axes(X.ndim, channel_axis, None)[2], cutoff)
-
-
-def _butterworth_gain(X, cutoff, order, channel_axis):
+def _butterworth_gain(
+    X: np.ndarray, cutoff: float, order: float, channel_axis: int | None
+) -> np.ndarray:
     order = non_negative(order, name="order")
     with np.errstate(over="ignore"):  # the gain is 0 then
         return 1 / np.sqrt(1 + _ratio(X, cutoff, channel_axis) ** (2 * order))
 
 
-def _wiener_gain(X, cutoff, exponent, channel_axis):
+def _wiener_gain(
+    X: np.ndarray, cutoff: float, exponent: float, channel_axis: int | None
+) -> np.ndarray:
     exponent = non_negative(exponent, name="exponent")
     with np.errstate(over="ignore"):
         return 1 / (1 + _ratio(X, cutoff, channel_axis) ** exponent)
 
 
-def _ratio(X, cutoff, channel_axis) -> np.ndarray:
+def _ratio(X: np.ndarray, cutoff: float, channel_axis: int | None) -> np.ndarray:
     """Return frequencies in units of the cutoff; 0 for the mean, whatever that is."""
     cutoff = non_negative(cutoff, name="cutoff")
     square = np.zeros((1,) * X.ndim, dtype=X.dtype)
@@ -162,19 +177,22 @@ def _ratio(X, cutoff, channel_axis) -> np.ndarray:
     return ratio
 
 
-def _filtered(X, gain, axes):
+def _filtered(X: np.ndarray, gain: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
     spectrum = fft.dctn(X, axes=axes, norm="ortho")
     spectrum *= gain
     return fft.idctn(spectrum, axes=axes, norm="ortho", overwrite_x=True)
 
 
-def _centred_spectrum(X, axes):
+def _centred_spectrum(X: np.ndarray, axes: tuple[int, ...]) -> tuple[np.floating, np.ndarray]:
     """Return the mean, and the spectrum without it, whose small values keep more digits."""
     centre = X.dtype.type(np.mean(X, dtype=np.float64))
     return centre, fft.dctn(X - centre, axes=axes, norm="ortho", overwrite_x=True)
 
 
-def _leave_one_out(X, gain, axes, cutoff):
+def _leave_one_out(
+    X: np.ndarray, gain: np.ndarray, axes: tuple[int, ...], cutoff: float
+) -> np.ndarray:
+    """Return (g(x)ᵢ − cᵢ·xᵢ) / (1 − cᵢ) for the filter g of a gain."""
     own = _own_weight(gain, axes)
     if X.size > 1 and own.max() > 1 - least_weight(X.dtype):
         raise ValueError(
@@ -189,7 +207,7 @@ def _leave_one_out(X, gain, axes, cutoff):
     return others
 
 
-def _own_weight(gain, axes) -> np.ndarray:
+def _own_weight(gain: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
     """Return how much of itself each entry keeps, in the first half of the first of the axes."""
     own = gain
     for axis in axes:

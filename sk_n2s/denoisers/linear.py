@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial, reduce
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import ndimage
 
 from .._utils.arrays import has_nan
 from ._borders import border_index, check_mode, check_radius, reach_within
-from .exact import exact_form_of
-from .locality import reaches
+from ._input import as_data
+from .traits import declare
 
 __all__ = ["gaussian", "least_weight", "take_out", "uniform"]
 
 #: Entries that are worked on at a time.
-_CACHED = 2**15
+_CACHED = 2**16
 
 #: With less weight than this for the others, rounding in single precision is felt.
 _LITTLE = 0.1
@@ -33,7 +34,9 @@ def _own_weight(kernel: np.ndarray, length: int, mode: str) -> np.ndarray:
     return weight
 
 
-def _leave_one_out(X, smooth: Callable, kernels, mode: str):
+def _leave_one_out(
+    X: np.ndarray, smooth: Callable, kernels: list[np.ndarray], mode: str
+) -> np.ndarray:
     """Return (g(x)ᵢ − cᵢ·xᵢ) / (1 − cᵢ) for a separable filter g."""
     own = [_own_weight(k, n, mode).astype(X.dtype) for k, n in zip(kernels, X.shape, strict=True)]
     rest = 1 - float(np.prod([w.max() for w in own]))
@@ -46,51 +49,28 @@ def _leave_one_out(X, smooth: Callable, kernels, mode: str):
     if rest <= least_weight(X.dtype) or has_nan(X):
         return _weighted_mean_of_others(shown, smooth, own) + centre
     others = smooth(shown)
-    # The weight is the same everywhere but near the ends: the middle is worked on with a number,
-    # in whole rows, which are faster than parts of them, and the ends are put right.
-    strips = []
-    for axis, weight in enumerate(own):
-        differs = np.flatnonzero(weight != _middle(weight))
-        first_half = differs < len(weight) // 2
-        start = np.max(differs[first_half], initial=-1) + 1
-        stop = np.min(differs[~first_half], initial=len(weight))
-        for end in (slice(start), slice(stop, None)):
-            place = (slice(None),) * axis + (end,)
-            kept = _along_all([*own[:axis], weight[end], *own[axis + 1 :]])
-            if kept.size:
-                strips.append((place, take_out(others[place].copy(), X[place], kept, centre)))
-    take_out(others, X, _along_all([_middle(weight) for weight in own]), centre)
-    for place, values in strips:
-        others[place] = values
+    across = reduce(np.multiply.outer, own[1:], X.dtype.type(1))
+    rows = max(1, _CACHED * len(X) // X.size)
+    for start in range(0, len(X), rows):  # each block fits into the cache
+        block = slice(start, start + rows)
+        along = own[0][block]
+        if (along == along[0]).all():  # as it is everywhere except near the ends
+            along = along[:1]
+        take_out(others[block], X[block], np.multiply.outer(along, across), centre)
     return others
 
 
-def _middle(weight: np.ndarray) -> np.ndarray:
-    return weight[len(weight) // 2, np.newaxis]
-
-
-def _along_all(weights: list[np.ndarray]) -> np.ndarray:
-    """Return the products of the weights that belong to each axis."""
-    return reduce(np.multiply, np.ix_(*weights))
-
-
-def take_out(answer: np.ndarray, X: np.ndarray, own: np.ndarray, centre=0) -> np.ndarray:
+def take_out(answer: np.ndarray, X: np.ndarray, own: np.ndarray, centre: np.floating) -> None:
     """Take each entry out of a filter's answer, in place: (g(x)ᵢ − cᵢ·xᵢ) / (1 − cᵢ)."""
-    rows = max(1, _CACHED * len(X) // X.size)
-    for start in range(0, len(X), rows):  # each of which fits into the cache
-        block = slice(start, start + rows)
-        kept = own[block] if len(own) > 1 else own
-        others, entries = answer[block], X[block]
-        others -= kept * (entries - centre if centre else entries)
-        others *= 1 / (1 - kept)
-        if centre:
-            others += centre
-    return answer
+    answer -= own * (X - centre if centre else X)
+    answer *= 1 / (1 - own)
+    if centre:
+        answer += centre
 
 
-def _weighted_mean_of_others(X, smooth, own):
+def _weighted_mean_of_others(X: np.ndarray, smooth: Callable, own: list[np.ndarray]) -> np.ndarray:
     """Return the same where entries are missing, or have no weight left for the others."""
-    kept = _along_all(own)
+    kept = reduce(np.multiply.outer, own)
     missing = np.isnan(X)
     seen = (~missing).astype(X.dtype)
     X = np.where(missing, X.dtype.type(0), X)
@@ -101,13 +81,29 @@ def _weighted_mean_of_others(X, smooth, own):
     return others / rest
 
 
-def least_weight(dtype) -> float:
+def least_weight(dtype: np.dtype) -> float:
     """Return the weight of the others below which rounding would tell of the entry itself."""
     return max(1e-6, 1e4 * float(np.finfo(dtype).eps))
 
 
-@reaches(lambda ndim, *, radius, mode: reach_within(check_radius(radius, ndim), mode))
-def uniform(X, *, radius=1, mode="reflect"):
+def uniform_exact(
+    X: ArrayLike, *, radius: int | Sequence[int] = 1, mode: str = "reflect"
+) -> np.ndarray:
+    """Replace each entry by the mean of the box around it, itself left out."""
+    X = as_data(X)
+    radii = check_radius(radius, X.ndim)
+    kernels = [np.full(2 * r + 1, 1 / (2 * r + 1)) for r in radii]
+    smooth = partial(uniform, radius=radius, mode=mode)
+    return _leave_one_out(X, smooth, kernels, check_mode(mode))
+
+
+@declare(
+    reach=lambda ndim, *, radius, mode: reach_within(check_radius(radius, ndim), mode),
+    exact=uniform_exact,
+    handles_missing=True,
+    releases_gil=True,
+)
+def uniform(X: ArrayLike, *, radius: int | Sequence[int] = 1, mode: str = "reflect") -> np.ndarray:
     """Replace each entry by the mean of the box around it.
 
     Parameters
@@ -142,26 +138,51 @@ def uniform(X, *, radius=1, mode="reflect"):
     >>> uniform.exact(np.array([3.0, 0.0, 6.0, 0.0]), radius=1)
     array([0. , 4.5, 0. , 6. ])
     """
-    size = [2 * r + 1 for r in check_radius(radius, np.ndim(X))]
+    X = as_data(X)
+    size = [2 * r + 1 for r in check_radius(radius, X.ndim)]
     return ndimage.uniform_filter(X, size, mode=check_mode(mode))
 
 
-@exact_form_of(uniform, missing=True)
-def uniform_exact(X, *, radius=1, mode="reflect"):
-    """Replace each entry by the mean of the box around it, itself left out."""
-    radii = check_radius(radius, X.ndim)
-    kernels = [np.full(2 * r + 1, 1 / (2 * r + 1)) for r in radii]
-    smooth = partial(uniform, radius=radius, mode=mode)
-    return _leave_one_out(X, smooth, kernels, check_mode(mode))
-
-
-def _gaussian_reach(ndim, *, sigma, truncate, mode):
+def _gaussian_reach(
+    ndim: int, *, sigma: float | Sequence[float], truncate: float, mode: str
+) -> tuple[float, ...]:
     sigmas = _check_sigma(sigma, truncate, ndim)
     return reach_within(tuple(int(truncate * s + 0.5) for s in sigmas), mode)
 
 
-@reaches(_gaussian_reach)
-def gaussian(X, *, sigma=1.0, truncate=4.0, mode="reflect"):
+def gaussian_exact(
+    X: ArrayLike,
+    *,
+    sigma: float | Sequence[float] = 1.0,
+    truncate: float = 4.0,
+    mode: str = "reflect",
+) -> np.ndarray:
+    """Replace each entry by the Gaussian-weighted mean of those around it, itself left out."""
+    X = as_data(X)
+    sigmas = _check_sigma(sigma, truncate, X.ndim)
+    kernels = []
+    for s in sigmas:
+        radius = int(truncate * s + 0.5)
+        steps = np.arange(-radius, radius + 1)
+        kernel = np.exp(-0.5 * (steps / s) ** 2) if radius else np.ones(1)
+        kernels.append(kernel / kernel.sum())
+    if np.prod([kernel.max() for kernel in kernels]) > 1 - least_weight(X.dtype):
+        raise ValueError(
+            f"sigma={sigma!r} gives the neighbours no weight, so that there is nothing to predict "
+            "an entry from: give a sigma of at least 0.3."
+        )
+    smooth = partial(gaussian, sigma=sigma, truncate=truncate, mode=mode)
+    return _leave_one_out(X, smooth, kernels, check_mode(mode))
+
+
+@declare(reach=_gaussian_reach, exact=gaussian_exact, handles_missing=True, releases_gil=True)
+def gaussian(
+    X: ArrayLike,
+    *,
+    sigma: float | Sequence[float] = 1.0,
+    truncate: float = 4.0,
+    mode: str = "reflect",
+) -> np.ndarray:
     """Replace each entry by the Gaussian-weighted mean of those around it.
 
     Parameters
@@ -198,31 +219,13 @@ def gaussian(X, *, sigma=1.0, truncate=4.0, mode="reflect"):
     >>> gaussian.exact(np.array([0.0, 0.0, 8.0, 0.0, 0.0]), sigma=0.5).round(2)
     array([0.02, 3.99, 0.  , 3.99, 0.02])
     """
-    sigmas = _check_sigma(sigma, truncate, np.ndim(X))
+    X = as_data(X)
+    sigmas = _check_sigma(sigma, truncate, X.ndim)
     return ndimage.gaussian_filter(X, sigmas, mode=check_mode(mode), truncate=truncate)
 
 
-@exact_form_of(gaussian, missing=True)
-def gaussian_exact(X, *, sigma=1.0, truncate=4.0, mode="reflect"):
-    """Replace each entry by the Gaussian-weighted mean of those around it, itself left out."""
-    sigmas = _check_sigma(sigma, truncate, X.ndim)
-    kernels = []
-    for s in sigmas:
-        radius = int(truncate * s + 0.5)
-        steps = np.arange(-radius, radius + 1)
-        kernel = np.exp(-0.5 * (steps / s) ** 2) if radius else np.ones(1)
-        kernels.append(kernel / kernel.sum())
-    if np.prod([kernel.max() for kernel in kernels]) > 1 - least_weight(X.dtype):
-        raise ValueError(
-            f"sigma={sigma!r} gives the neighbours no weight, so that there is nothing to predict "
-            "an entry from: give a sigma of at least 0.3."
-        )
-    smooth = partial(gaussian, sigma=sigma, truncate=truncate, mode=mode)
-    return _leave_one_out(X, smooth, kernels, check_mode(mode))
-
-
-def _check_sigma(sigma, truncate, ndim: int) -> tuple[float, ...]:
-    sigmas = (sigma,) * ndim if np.ndim(sigma) == 0 else tuple(sigma)
+def _check_sigma(sigma: float | Sequence[float], truncate: float, ndim: int) -> tuple[float, ...]:
+    sigmas: tuple = (sigma,) * ndim if np.ndim(sigma) == 0 else tuple(sigma)  # type: ignore[arg-type]
     if len(sigmas) != ndim:
         raise ValueError(
             f"sigma={sigma!r} has {len(sigmas)} values for {ndim} axes: give one number, or one "

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import sparse
 
 from .._utils.arrays import per_axis
 from .._utils.threads import one_thread
+from ._input import as_data
 from ._scale import noise_relative
-from .locality import reaches
+from .traits import declare
 
 __all__ = ["nl_ridge"]
 
@@ -24,7 +26,10 @@ _PATCH_SIZE_OF_CHANNELS = {1: (21, 15), 2: (6, 4), 3: (3, 3)}
 _WINDOW = {1: 1369, 2: 37, 3: 11}
 
 #: Data up to this many units of the noise are worked on in single precision.
-_SINGLE = 1e4
+_SINGLE = 1e3
+
+#: An entry without noise is taken for one with this share of the noise of the others.
+_LEAST = 1e-4
 
 #: Reference patches that are worked on together, which bounds the memory.
 _TILE = 64
@@ -32,26 +37,39 @@ _TILE = 64
 #: Matrices up to this order are inverted by LAPACK.
 _LEAF = 12
 
+#: Groups whose patches differ by more than this times the noise, and weights whose squares add
+#: up to more than noise makes likely, are worked out by LAPACK, in double precision.
+_LOUD = 1e2
+_UNLIKELY = 300
 
-def _reach(ndim, *, patch_size, window, n_refinements, **_):
+
+def _reach(
+    ndim: int,
+    *,
+    patch_size: int | Sequence[int] | None,
+    window: int | None,
+    n_refinements: int,
+    **_: Any,
+) -> int:
     kind = min(ndim, 3)
-    sides = _PATCH_SIZE[kind] if patch_size is None else patch_size
+    sides: int | Sequence[int] = _PATCH_SIZE[kind] if patch_size is None else patch_size
     side = max(per_axis(sides, 2, name="patch_size"))
     return (1 + n_refinements) * ((_WINDOW[kind] if window is None else window) // 2 + side)
 
 
-@reaches(_reach, exactly=False)  # which patches are references depends on the place
+# Which patches are references depends on the place.
+@declare(reach=_reach, exactly=False, releases_gil=True)
 def nl_ridge(
-    X,
+    X: ArrayLike,
     *,
-    sigma=None,
-    patch_size=None,
-    group_size=(18, 60),
-    window=None,
-    step=3,
-    n_refinements=1,
-    channel_axis=None,
-):
+    sigma: ArrayLike | None = None,
+    patch_size: int | Sequence[int] | None = None,
+    group_size: int | Sequence[int] = (18, 60),
+    window: int | None = None,
+    step: int = 3,
+    n_refinements: int = 1,
+    channel_axis: int | None = None,
+) -> np.ndarray:
     """Non-local ridge regression: each patch is a linear combination of similar ones.
 
     For each reference patch, the patches within a window that resemble it most are the
@@ -117,25 +135,29 @@ def nl_ridge(
     >>> bool(np.std(nl_ridge(noisy, sigma=1.0) - stripes) < 0.3 * np.std(noisy - stripes))
     True
     """
-    ndim = X.ndim - (channel_axis is not None)
-    kind = min(ndim, 3)
+    X = as_data(X)
+    kind = min(X.ndim - (channel_axis is not None), 3)
     sides = (_PATCH_SIZE if channel_axis is None else _PATCH_SIZE_OF_CHANNELS)[kind]
-    sides = sides if patch_size is None else patch_size
-    patches = per_axis(sides, 2, name="patch_size", minimum=1)
+    patches = per_axis(sides if patch_size is None else patch_size, 2, name="patch_size", minimum=1)
     groups = per_axis(group_size, 2, name="group_size", minimum=2)
-    window = per_axis(_WINDOW[kind] if window is None else window, 1, name="window", minimum=1)[0]
+    side = per_axis(_WINDOW[kind] if window is None else window, 1, name="window", minimum=1)[0]
     step = per_axis(step, 1, name="step", minimum=1)[0]
     n_refinements = per_axis(n_refinements, 1, name="n_refinements")[0]
     deviation = _deviation(sigma, X, channel_axis)
     level = float(np.sqrt(np.mean(np.square(deviation, dtype=np.float64))))
-    if level == 0:
-        return X.copy()
+    offset = X.dtype.type(np.mean(X, dtype=np.float64))
+    values = X - offset
+    extent = float(np.abs(values).max())
+    if level <= np.finfo(X.dtype).eps * extent:
+        return X.copy()  # less noise than the data have digits for
     # In units of the noise, single precision has digits to spare, unless noise is minute.
-    offset, unit = float(np.mean(X, dtype=np.float64)), 2.0 ** round(np.log2(level))
-    values = (X - X.dtype.type(offset)) / X.dtype.type(unit)
-    if np.abs(values).max() < _SINGLE:
+    unit = 2.0 ** round(np.log2(level))
+    if extent >= _SINGLE * unit:
+        values = values.astype(np.float64, copy=False)
+    values /= values.dtype.type(unit)
+    if extent < _SINGLE * unit:
         values = values.astype(np.float32, copy=False)
-    variance = np.square(deviation / unit).astype(values.dtype)
+    variance = np.square(np.maximum(deviation / unit, _LEAST)).astype(values.dtype)
     axis = -1 if channel_axis is None else channel_axis
     if channel_axis is None:
         values, variance = values[..., np.newaxis], variance[..., np.newaxis]
@@ -146,15 +168,15 @@ def nl_ridge(
     # products are small, and gain nothing from threads.
     with one_thread():
         for size, count in ((patches[0], groups[0]), *[(patches[1], groups[1])] * n_refinements):
-            grid = _Grid(shape, tuple(min(size, n) for n in shape), window, step)
+            grid = _Grid(shape, tuple(min(size, n) for n in shape), side, step)
             pilot = _one_step(values, pilot, variance, grid, count)
     result = np.moveaxis(pilot, -1, axis).reshape(X.shape).astype(X.dtype)
     result *= X.dtype.type(unit)
-    result += X.dtype.type(offset)
+    result += offset
     return result
 
 
-def _deviation(sigma, X, channel_axis) -> np.ndarray:
+def _deviation(sigma: Any, X: np.ndarray, channel_axis: int | None) -> np.ndarray:
     """Return the standard deviation of the noise of each entry."""
     if np.ndim(sigma) == 0:
         return np.broadcast_to(noise_relative(sigma, 1.0, X, channel_axis, name="sigma"), X.shape)
@@ -186,7 +208,9 @@ class _Tile(NamedTuple):
 class _Grid:
     """Where patches are, over the axes of space."""
 
-    def __init__(self, shape, patch, window, step):
+    def __init__(
+        self, shape: tuple[int, ...], patch: tuple[int, ...], window: int, step: int
+    ) -> None:
         self.shape = shape
         self.patch = patch
         self.positions = tuple(n - p + 1 for n, p in zip(shape, patch, strict=True))
@@ -215,14 +239,14 @@ class _Grid:
             offsets = _flat([np.arange(w) for w in self.window], extent)
             yield _Tile(box, reference, first[:, None] + offsets)
 
-    def patches(self, values, box) -> np.ndarray:
+    def patches(self, values: np.ndarray, box: tuple[slice, ...]) -> np.ndarray:
         """Return the patches that start within a box, a row for each."""
         axes = tuple(range(len(self.shape)))
         view = np.lib.stride_tricks.sliding_window_view(values, self.patch, axis=axes)
         rows = view[box]
         return rows.reshape(np.prod(rows.shape[: len(axes)]), -1)
 
-    def spread(self, total, rows, box) -> None:
+    def spread(self, total: np.ndarray, rows: np.ndarray, box: tuple[slice, ...]) -> None:
         """Add rows, one for each position of a box, to the entries that the patches cover."""
         extent = tuple(b.stop - b.start for b in box)
         planes = np.ascontiguousarray(rows.T).reshape(-1, *self.patch, *extent)
@@ -232,12 +256,18 @@ class _Grid:
             total[place] += planes[offset]
 
 
-def _flat(places, extent) -> np.ndarray:
+def _flat(places: list[np.ndarray], extent: tuple[int, ...]) -> np.ndarray:
     """Return the positions of a grid of places, counted within a block."""
     return np.ravel_multi_index(np.meshgrid(*places, indexing="ij"), extent).ravel()
 
 
-def _one_step(values, pilot, variance, grid: _Grid, group_size: int) -> np.ndarray:
+def _one_step(
+    values: np.ndarray,
+    pilot: np.ndarray | None,
+    variance: np.ndarray,
+    grid: _Grid,
+    group_size: int,
+) -> np.ndarray:
     """Estimate all groups of patches, and average; `pilot` is None in the first step."""
     size = int(np.prod(grid.patch)) * values.shape[-1]
     if pilot is None:
@@ -252,9 +282,14 @@ def _one_step(values, pilot, variance, grid: _Grid, group_size: int) -> np.ndarr
         members = _most_similar(guide, tile, group_size)
         power = grid.patches(variance, tile.box).sum(axis=1)[members]
         group = noisy[members]
-        mean = group.mean(axis=(1, 2), keepdims=True)
+        # Weights that sum to one let any patch be taken out first, and put back: the mean patch
+        # leaves the smallest values, whose squares do not drown the noise.
+        mean = group.mean(axis=1, keepdims=True)
         group -= mean
-        basis = group if pilot is None else guide[members] - mean
+        basis = group
+        if pilot is not None:
+            basis = guide[members]
+            basis -= basis.mean(axis=1, keepdims=True)
         mixing = _mixing(basis, power, ridge=pilot is not None)
         estimates = mixing.swapaxes(1, 2) @ group
         estimates += mean + centre
@@ -276,11 +311,11 @@ def _one_step(values, pilot, variance, grid: _Grid, group_size: int) -> np.ndarr
     return total
 
 
-def _tiny(power):
+def _tiny(power: np.ndarray) -> np.ndarray:
     return 1e-6 * power.mean(axis=1, keepdims=True) + np.finfo(power.dtype).tiny
 
 
-def _most_similar(guide, tile: _Tile, group_size: int) -> np.ndarray:
+def _most_similar(guide: np.ndarray, tile: _Tile, group_size: int) -> np.ndarray:
     """Return the positions of the patches nearest to each reference, itself among them."""
     distance = guide[tile.reference] @ guide.T  # ‖a‖² is the same for all candidates b
     distance *= -2
@@ -293,13 +328,37 @@ def _most_similar(guide, tile: _Tile, group_size: int) -> np.ndarray:
     return np.take_along_axis(tile.candidates, nearest, axis=1)
 
 
-def _mixing(basis, power, *, ridge: bool) -> np.ndarray:
+def _mixing(basis: np.ndarray, power: np.ndarray, *, ridge: bool) -> np.ndarray:
     """Return the weights Θ of each group, whose columns sum to one."""
     gram = basis @ basis.swapaxes(1, 2)
     order = np.arange(gram.shape[1])
-    # Patches that are all the same, as in saturated areas, must not make it singular.
-    gram[:, order, order] += power if ridge else 1e-3 * power + _tiny(power)
-    inverse = _inverse(gram)
+    loud = gram[:, order, order].max(axis=1)
+    floor = power if ridge else 1e-3 * power + _tiny(power)
+    careful = loud > _LOUD * power.min(axis=1)
+    mixing = np.zeros_like(gram)
+    with np.errstate(over="ignore", invalid="ignore"):
+        try:
+            mixing[~careful] = _weights(gram[~careful], power[~careful], floor[~careful], _inverse)
+            # Patches that are the same, as in saturated areas, leave next to nothing to invert.
+            careful |= ~(np.square(mixing).sum(axis=1).max(axis=1) < _UNLIKELY)
+        except np.linalg.LinAlgError:
+            careful[:] = True
+    if careful.any():
+        exact = basis[careful].astype(np.float64)
+        gram = exact @ exact.swapaxes(1, 2)
+        rounding = len(order) * np.finfo(gram.dtype).eps * gram[:, order, order].max(axis=1)
+        raised = floor[careful] + rounding[:, np.newaxis]
+        mixing[careful] = _weights(gram, power[careful], raised, np.linalg.inv)
+    return mixing
+
+
+def _weights(
+    gram: np.ndarray, power: np.ndarray, floor: np.ndarray, invert: Callable
+) -> np.ndarray:
+    """Return I − PD, where P inverts the Gram matrices and a floor for weights that sum to 0."""
+    order = np.arange(gram.shape[1])
+    gram[:, order, order] += floor
+    inverse = invert(gram)
     row = inverse.sum(axis=2)
     inverse -= row[:, :, None] * (row / row.sum(axis=1, keepdims=True))[:, None, :]
     inverse *= -power[:, None, :]
@@ -307,7 +366,7 @@ def _mixing(basis, power, *, ridge: bool) -> np.ndarray:
     return inverse
 
 
-def _inverse(matrices):
+def _inverse(matrices: np.ndarray) -> np.ndarray:
     """Invert positive definite matrices by blocks: products are faster than LAPACK's LU."""
     order = matrices.shape[-1]
     if order <= _LEAF:

@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 from skimage.restoration import denoise_tv_bregman
 
 from .._utils.arrays import per_axis, split_axes
+from ._input import as_data
 from ._scale import binary_unit, noise_relative
-from .locality import reaches
+from .traits import declare
 
 __all__ = ["tv", "tv_bregman"]
 
 #: How far an image is mirrored: beyond that, scikit-image holds the noisy values.
 _MARGIN = 8
 
-#: From this distance, the solution hardly depends on the data.
-_HARDLY = 32
+#: From this distance, the solution depends little on the data.
+_LITTLE = 32
 
 
-@reaches(lambda ndim, *, num_iter, **_: num_iter + 1, estimates="weight")
-def tv(X, *, weight=None, num_iter=30, channel_axis=None):
+@declare(reach=lambda ndim, *, num_iter, **_: num_iter + 1, estimates="weight", releases_gil=True)
+def tv(
+    X: ArrayLike,
+    *,
+    weight: float | None = None,
+    num_iter: int = 30,
+    channel_axis: int | None = None,
+) -> np.ndarray:
     """Total-variation denoising by the fast gradient projection method.
 
     Minimises ½‖u − x‖² + weight · TV(u), with the isotropic total variation: piecewise
@@ -71,6 +79,7 @@ def tv(X, *, weight=None, num_iter=30, channel_axis=None):
     >>> bool(np.std(tv(noisy, weight=3.0) - step) < 0.4 * np.std(noisy - step))
     True
     """
+    X = as_data(X)
     num_iter = per_axis(num_iter, 1, name="num_iter", minimum=1)[0]
     weight = noise_relative(weight, 1.0, X, channel_axis, name="weight")
     if weight == 0:
@@ -84,7 +93,7 @@ def tv(X, *, weight=None, num_iter=30, channel_axis=None):
     return result
 
 
-def _minimise(X, weight, num_iter):
+def _minimise(X: np.ndarray, weight: np.floating, num_iter: int) -> np.ndarray:
     """Ascend the dual problem over fields of unit vectors, whose divergence is subtracted."""
     low, high = (
         [tuple(s if a == k else slice(None) for a in range(X.ndim)) for k in range(X.ndim)]
@@ -92,7 +101,7 @@ def _minimise(X, weight, num_iter):
     )
     length = X.dtype.type(1 / (4 * X.ndim)) / weight
 
-    def primal(field):
+    def primal(field: np.ndarray) -> np.ndarray:
         u = X.copy()
         for k, part in enumerate(field):
             flow = weight * part[low[k]]
@@ -114,8 +123,15 @@ def _minimise(X, weight, num_iter):
     return primal(last)
 
 
-@reaches(_HARDLY, exactly=False)
-def tv_bregman(X, *, weight=None, num_iter=50, isotropic=True, channel_axis=None):
+@declare(reach=_LITTLE, exactly=False, releases_gil=True)
+def tv_bregman(
+    X: ArrayLike,
+    *,
+    weight: float | None = None,
+    num_iter: int = 50,
+    isotropic: bool = True,
+    channel_axis: int | None = None,
+) -> np.ndarray:
     """Total-variation denoising of signals and images by the split Bregman iteration.
 
     Minimises ½‖u − x‖² + weight · TV(u), as `tv` does. The isotropic form shrinks
@@ -168,6 +184,7 @@ def tv_bregman(X, *, weight=None, num_iter=50, isotropic=True, channel_axis=None
     >>> bool(np.std(tv_bregman(noisy, weight=1.0) - step) < 0.5 * np.std(noisy - step))
     True
     """
+    X = as_data(X)
     ndim = len(split_axes(X.ndim, channel_axis, None)[2])
     if ndim > 2:
         raise ValueError(

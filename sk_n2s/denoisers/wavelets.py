@@ -2,34 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import product
+from math import log, sqrt
 
 import numpy as np
-from skimage.restoration import denoise_wavelet
+import pywt
+from numpy.typing import ArrayLike
 
 from .._utils.arrays import per_axis, split_axes
+from ._input import as_data
 from ._scale import binary_unit, noise_relative
-from .locality import reaches
+from .traits import declare
 
 __all__ = ["wavelet"]
 
+#: From this distance, coefficients depend little on the data, except for their thresholds.
+_LITTLE = 32
 
-#: From this distance, coefficients hardly depend on the data, but for their thresholds.
-_HARDLY = 32
+#: The coarsest levels hold more signal than noise, and are left as they are.
+_COARSEST = 3
 
 
-@reaches(_HARDLY, exactly=False)
+@declare(reach=_LITTLE, exactly=False, releases_gil=True)
 def wavelet(
-    X,
+    X: ArrayLike,
     *,
-    sigma=None,
-    wavelet="db2",
-    mode="soft",
-    shrinkage="bayes",
-    wavelet_levels=None,
-    max_shifts=1,
-    channel_axis=None,
-):
+    sigma: float | None = None,
+    wavelet: str = "db2",
+    mode: str = "soft",
+    shrinkage: str = "bayes",
+    wavelet_levels: int | Sequence[int] | None = None,
+    max_shifts: int | Sequence[int] = 1,
+    channel_axis: int | None = None,
+) -> np.ndarray:
     """Wavelet shrinkage, averaged over shifts of the array (cycle spinning).
 
     Parameters
@@ -45,8 +52,9 @@ def wavelet(
         Whether coefficients above the threshold are moved towards zero or kept.
     shrinkage : {"bayes", "universal"}, default="bayes"
         BayesShrink, a threshold for each band, or VisuShrink, one universal threshold.
-    wavelet_levels : int, default=None
-        The number of levels; None takes three fewer than fit.
+    wavelet_levels : int or tuple of int, default=None
+        The number of levels, along all axes or along each, of which no more are made than
+        fit. None takes three fewer than fit, and at least one.
     max_shifts : int or tuple of int, default=1
         The array is shifted by 0 to `max_shifts` entries along each axis, denoised and
         shifted back, and the results are averaged: (max_shifts + 1)ⁿ transforms in n axes.
@@ -80,29 +88,67 @@ def wavelet(
     >>> bool(np.std(wavelet(noisy, sigma=1.0) - line) < 0.5 * np.std(noisy - line))
     True
     """
-    methods = {"bayes": "BayesShrink", "universal": "VisuShrink"}
-    if shrinkage not in methods:
-        raise ValueError(f"shrinkage={shrinkage!r} must be one of {sorted(methods)}.")
+    X = as_data(X)
+    for name, value, known in (
+        ("shrinkage", shrinkage, ["bayes", "universal"]),
+        ("mode", mode, ["hard", "soft"]),
+    ):
+        if value not in known:
+            raise ValueError(f"{name}={value!r} must be one of {known}.")
     axes = split_axes(X.ndim, channel_axis, None)[2]
+    basis = pywt.Wavelet(wavelet)
+    levels = _levels([X.shape[axis] for axis in axes], basis, wavelet_levels)
     shifts = per_axis(max_shifts, len(axes), name="max_shifts")
     sigma = noise_relative(sigma, 1.0, X, channel_axis, name="sigma")
     if sigma == 0 or np.ptp(X) == 0:
         return X.copy()
     unit = binary_unit(X)
-    X = X / X.dtype.type(unit)
-    total = np.zeros_like(X)
+    values = X / X.dtype.type(unit)
+    channels = values[np.newaxis] if channel_axis is None else np.moveaxis(values, channel_axis, 0)
+    shrink = partial(_shrunk, mode=mode, shrinkage=shrinkage, sigma=sigma / unit)
+    result = np.zeros_like(channels)
     steps = list(product(*(range(s + 1) for s in shifts)))
-    for step in steps:
-        shifted = denoise_wavelet(
-            np.roll(X, step, axis=axes),
-            sigma=sigma / unit,
-            wavelet=wavelet,
-            mode=mode,
-            wavelet_levels=wavelet_levels,
-            method=methods[shrinkage],
-            rescale_sigma=False,
-            channel_axis=channel_axis,
-        )
-        total += np.roll(shifted, [-s for s in step], axis=axes)
-    total *= X.dtype.type(unit / len(steps))
-    return total
+    for channel, total in zip(channels, result, strict=True):
+        for step in steps:
+            shifted = np.roll(channel, step, axis=range(channel.ndim))
+            once = _reconstructed(shifted, basis, levels, partial(shrink, size=channel.size))
+            total += np.roll(once, [-s for s in step], axis=range(channel.ndim))
+    result *= X.dtype.type(unit / len(steps))
+    return result[0] if channel_axis is None else np.moveaxis(result, 0, channel_axis)
+
+
+def _levels(
+    shape: list[int], basis: pywt.Wavelet, wanted: int | Sequence[int] | None
+) -> tuple[int, ...]:
+    """Return the number of levels along each axis; one fits along any axis of two entries."""
+    most = [max(pywt.dwt_max_level(n, basis.dec_len), min(n - 1, 1)) for n in shape]
+    if wanted is None:
+        return tuple(max(m - _COARSEST, min(m, 1)) for m in most)
+    given = per_axis(wanted, len(shape), name="wavelet_levels")
+    return tuple(min(pair) for pair in zip(most, given, strict=True))
+
+
+def _reconstructed(
+    values: np.ndarray, basis: pywt.Wavelet, levels: tuple[int, ...], shrink: Callable
+) -> np.ndarray:
+    """Transform the axes that have levels left, shrink the details, and transform back."""
+    axes = [axis for axis, n in enumerate(levels) if n > 0]
+    if not axes:
+        return values
+    bands = pywt.dwtn(values, basis, axes=axes)
+    coarse = "a" * len(axes)
+    rest = tuple(n - 1 for n in levels)
+    for name, band in bands.items():
+        bands[name] = _reconstructed(band, basis, rest, shrink) if name == coarse else shrink(band)
+    # Of an odd length, there is one entry too many.
+    return pywt.idwtn(bands, basis, axes=axes)[tuple(map(slice, values.shape))]
+
+
+def _shrunk(band: np.ndarray, *, mode: str, shrinkage: str, sigma: float, size: int) -> np.ndarray:
+    """Return the coefficients of a band, of an array of some size, beyond the threshold."""
+    if shrinkage == "universal":
+        limit = sigma * sqrt(2 * log(size))
+    else:
+        power = float(np.mean(np.square(band), dtype=np.float64)) - sigma**2
+        limit = sigma**2 / sqrt(max(power, float(np.finfo(band.dtype).eps)))
+    return pywt.threshold(band, limit, mode=mode)

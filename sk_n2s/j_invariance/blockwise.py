@@ -26,7 +26,7 @@ def in_blocks(wrapper: Any, X: Any, noise: NoiseModel | None) -> Any:
         raise ValueError(
             f"halo=None: {name_of(wrapper.denoiser)} {looks}, so that a dask array cannot be "
             "denoised in blocks as it is: set halo to how many entries around a block it is "
-            "to be shown, or declare that with sk_n2s.denoisers.reaches."
+            "to be shown, or declare that with sk_n2s.denoisers.declare."
         )
     halo, period = [0] * X.ndim, [1] * X.ndim
     for axis, distance in zip(plan.axes, reach.distance, strict=True):

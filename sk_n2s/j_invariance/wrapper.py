@@ -15,10 +15,9 @@ from .._utils.arrays import has_nan, per_axis
 from .._utils.base import BaseDenoiser
 from .._utils.callbacks import Task, with_callbacks
 from .._utils.lazy import as_float_data, in_memory, is_lazy
-from ..denoisers import get_exact_form, reach_of
-from ..denoisers.calling import apply_denoiser, behind_partial, name_of
+from ..denoisers.calling import apply_denoiser, name_of
 from ..denoisers.isolation import fresh_copy
-from ..denoisers.locality import Reach
+from ..denoisers.traits import Reach, get_exact_form, reach_of, traits_of
 from ..losses import squared_error, true_score
 from ..masking.fills import Fill, check_fill
 from ..masking.partitions import GridPartition, Partition
@@ -180,15 +179,16 @@ class JInvariantWrapper(DenoiserParameters, BaseDenoiser):
         axes = self.axes(X.ndim).neighbours
         if self.halo is not None:
             per_axis(self.halo, len(axes), name="halo")
-        form = get_exact_form(self.denoiser)
+        traits = traits_of(self.denoiser)
+        form = traits.exact
         if self.method == "exact" and form is None:
             raise ValueError(
                 f'method="exact" needs a denoiser with an exact J-invariant form, and '
                 f'{name_of(self.denoiser)} has none: use method="mask" or "auto", or register '
-                "one with sk_n2s.denoisers.exact_form_of."
+                "one with sk_n2s.denoisers.declare."
             )
         # Whether a dask array holds NaN is seen block by block.
-        wants_all = form is not None and not form.handles_missing and not is_lazy(X)
+        wants_all = form is not None and not traits.handles_missing and not is_lazy(X)
         blocked = wants_all and has_nan(X)
         if self.method == "exact" and blocked:
             raise ValueError(
@@ -280,7 +280,7 @@ class JInvariantWrapper(DenoiserParameters, BaseDenoiser):
     @property
     def releases_gil(self) -> bool:
         """Whether candidates of this denoiser can share a process, each on its own core."""
-        return bool(getattr(behind_partial(self.denoiser), "releases_gil", False))
+        return traits_of(self.denoiser).releases_gil
 
     @property
     def is_j_invariant(self) -> bool:

@@ -48,10 +48,9 @@ class SelfSupervisedSearchCV(BaseSelfSupervisedSearch):
     n_jobs : int, default=None
         How many tasks run in parallel; -1 uses all cores. The results do not depend on it,
         to the last bit. Threads are used if all candidates have denoisers that leave the
-        interpreter to other threads while they work: functions with an attribute
-        ``releases_gil = True``, as those of `sk_n2s.denoisers` have it; otherwise
-        processes. `joblib.parallel_config` chooses other backends, such as that of dask
-        for a cluster.
+        interpreter to other threads while they work, as those of `sk_n2s.denoisers` do, and
+        others declare (`sk_n2s.denoisers.declare`); otherwise processes.
+        `joblib.parallel_config` chooses other backends, such as that of dask for a cluster.
     refit : bool or callable, default=True
         Whether to fit the best candidate to the data, for `transform`. A callable gets
         `cv_results_` and returns the index of the candidate to choose.

@@ -10,7 +10,7 @@ from sklearn.utils.parallel import Parallel, delayed
 
 from .._utils.callbacks import Task
 from .._utils.threads import one_thread
-from ..denoisers._sharing import sharing
+from ..denoisers._sharing import Store
 from ._evaluation import Answer
 
 __all__ = ["portable", "run", "task"]
@@ -21,19 +21,18 @@ def portable(ask: Callable) -> Callable:
     return wrap_non_picklable_objects(ask)
 
 
-def task(ask: Callable, progress: Task, *args: Any):
-    """Return one call as joblib wants it."""
-    # scikit-learn's `delayed` copies what it wraps, and would unwrap what has to be wrapped.
-    return delayed(_call)(ask, progress, args)
-
-
-def _call(ask, progress, args):
-    with progress, one_thread():
-        return ask(*args)
+def task(ask: Callable, progress: Task, *args: Any) -> tuple:
+    """Return one call of `ask`, whose first argument is a view, for `run`."""
+    return ask, progress, args
 
 
 def run(
-    calls: Iterable, *, threads: bool, n_jobs: int | None, verbose: int, pre_dispatch
+    calls: Iterable[tuple],
+    *,
+    threads: bool,
+    n_jobs: int | None,
+    verbose: int,
+    pre_dispatch: int | str,
 ) -> list[Answer]:
     """Run tasks in parallel, each on one core: their results do not depend on how many."""
     parallel = Parallel(
@@ -42,5 +41,12 @@ def run(
         pre_dispatch=pre_dispatch,
         prefer="threads" if threads else None,
     )
-    with one_thread(), sharing():
-        return parallel(calls)
+    store = Store()
+    with one_thread():
+        # scikit-learn's `delayed` copies what it wraps, and would unwrap what has to be wrapped.
+        return parallel(delayed(_call)(store, *call) for call in calls)
+
+
+def _call(store: Store, ask: Callable, progress: Task, args: tuple) -> Answer:
+    with progress, one_thread(), store.entered(args[0].input):
+        return ask(*args)

@@ -12,7 +12,7 @@ from sklearn.utils import check_random_state
 
 from .._utils.lazy import in_memory, is_lazy
 from .._utils.tiling import Piece, divide
-from ..denoisers.locality import Reach
+from ..denoisers.traits import Reach
 from ..masking.views import View
 from ._candidates import Group
 
