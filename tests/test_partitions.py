@@ -10,7 +10,7 @@ from sk_n2s import (
     PairPartition,
     RandomPartition,
 )
-from sk_n2s._utils.arrays import fold
+
 
 shapes = st.lists(st.integers(2, 7), min_size=1, max_size=4).map(tuple)
 
@@ -61,9 +61,6 @@ def test_totals_are_the_sums_over_the_sets(case):
     values = np.arange(X.size, dtype=float).reshape(X.shape) ** 2
     one_by_one = [values[scored].sum() for _, scored in partition.split(X, axes)]
     np.testing.assert_allclose(partition.totals(values, axes), one_by_one)
-    period = partition.period(X.ndim, axes)[0]
-    if period:
-        np.testing.assert_allclose(partition.totals(fold(values, period), axes), one_by_one)
 
 
 @given(cases(), st.data())
