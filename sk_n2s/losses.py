@@ -17,6 +17,7 @@ from ._utils.arrays import as_float_array, squares_fit
 __all__ = [
     "absolute_error",
     "check_scoring",
+    "is_entrywise",
     "poisson_deviance",
     "scores_output",
     "squared_error",
@@ -115,6 +116,11 @@ _NAMED: dict[str, Loss] = {
 def scores_output(scoring: Any) -> bool | None:
     """Return whether `scoring` is of a candidate's output, or of its J-invariant prediction."""
     return None if scoring is None else isinstance(scoring, str) and scoring == "sure"
+
+
+def is_entrywise(loss: Loss) -> bool:
+    """Return whether a loss of part of the entries is known to be that part of the loss."""
+    return any(loss is known for known in _NAMED.values())
 
 
 def check_scoring(scoring: Any) -> Loss:

@@ -48,6 +48,9 @@ class View(NamedTuple):
         is scored by Stein's unbiased risk estimate for such noise.
     has_gaps : bool
         Whether entries of `input` are missing, which only an exact form is shown.
+    period : int or None
+        After how many rows of the target the sets repeat themselves, so that `totals` of
+        blocks of as many rows add up; None if it is not known.
     """
 
     input: np.ndarray
@@ -59,6 +62,7 @@ class View(NamedTuple):
     exact: bool = False
     noise: Any = None
     has_gaps: bool = False
+    period: int | None = None
 
 
 @dataclass(frozen=True)
@@ -106,7 +110,8 @@ class ViewPlan:
             splits = tuple(range(len(chosen)))
             gaps = has_nan(X)
             counts = _counts(X, totals, gaps)
-            yield View(X, ..., X, splits, totals, counts, self.exact, self.noise, gaps)
+            period = self.partition.period(X.ndim, self.axes)[0] or None
+            yield View(X, ..., X, splits, totals, counts, self.exact, self.noise, gaps, period)
             return
         missing = _missing(X)
         sets = enumerate(self.partition.split(X, self.axes))

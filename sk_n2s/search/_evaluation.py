@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
 from .._utils.base import BaseDenoiser
 from .._utils.readable import readable
-from ..losses import Loss
+from ..losses import Loss, is_entrywise
 from ..masking.views import View
 
 __all__ = ["Answer", "answer", "failed"]
+
+#: Entries that are compared at a time, where they need not be all: larger arrays, new for each
+#: candidate, would take longer to get from the system than an exact form takes.
+_BLOCK = 2**16
 
 
 class Answer(NamedTuple):
@@ -74,23 +79,37 @@ def _compared(
     view: View, loss: Loss, prediction: np.ndarray, divergence: np.ndarray | None
 ) -> dict[int, tuple[float, int]]:
     """Return the sum of the losses of each set, and the number of its entries."""
-    target = view.target
-    entries = np.asarray(loss(target, prediction))
-    if entries.shape != target.shape:
-        raise ValueError(
-            f"scoring={readable(loss)} must return one loss for each entry, in an array of shape "
-            f"{target.shape}, and returned shape {entries.shape}."
-        )
-    if divergence is not None:
-        entries = entries + divergence
-    if view.counts.sum() < target.size:
-        entries = np.where(np.isnan(target), 0, entries)
+    totals = np.zeros(len(view.splits))
+    for rows in _blocks(view, loss):
+        target = view.target[rows]
+        entries = np.asarray(loss(target, prediction[rows]))
+        if entries.shape != target.shape:
+            raise ValueError(
+                f"scoring={readable(loss)} must return one loss for each entry, in an array of "
+                f"shape {target.shape}, and returned shape {entries.shape}."
+            )
+        if divergence is not None:
+            entries = entries + divergence[rows]
+        if view.counts.sum() < view.target.size:
+            entries = np.where(np.isnan(target), 0, entries)
+        totals += view.totals(entries)
     losses = {}
-    for split, total, count in zip(view.splits, view.totals(entries), view.counts, strict=True):
+    for split, total, count in zip(view.splits, totals, view.counts, strict=True):
         if not np.isfinite(total):
             raise ValueError(f"The loss of split {split} is {total}.")
         losses[split] = float(total), int(count)
     return losses
+
+
+def _blocks(view: View, loss: Loss) -> Iterator[slice]:
+    """Yield the rows that are compared at a time: all, or as many as add up."""
+    length = len(view.target)
+    rows = length
+    if view.period is not None and is_entrywise(loss):
+        rows = max(1, _BLOCK * length // view.target.size // view.period) * view.period
+    count = max(1, length // rows)
+    for k in range(count):
+        yield slice(k * rows, (k + 1) * rows if k < count - 1 else length)
 
 
 def _in_a_line(error: Exception) -> str:
