@@ -7,6 +7,7 @@ of entries. Smaller is better; a *score* is minus the mean of a loss.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from scipy.special import xlogy
@@ -94,7 +95,7 @@ def poisson_deviance(target: np.ndarray, prediction: np.ndarray) -> np.ndarray:
     return np.where(prediction > 0, deviance, np.where(np.isnan(target), np.nan, np.inf))
 
 
-def true_score(y, X: np.ndarray, denoise: Callable[[np.ndarray], np.ndarray]) -> float:
+def true_score(y: Any, X: np.ndarray, denoise: Callable[[np.ndarray], np.ndarray]) -> float:
     """Return minus the mean squared error of what is known to be clean."""
     y = as_float_array(y, name="y")
     if y.shape != X.shape:
@@ -112,7 +113,7 @@ _NAMED: dict[str, Loss] = {
 }
 
 
-def scores_output(scoring) -> bool | None:
+def scores_output(scoring: Any) -> bool | None:
     """Return whether `scoring` is of a candidate's output, or of its J-invariant prediction."""
     return None if scoring is None else isinstance(scoring, str) and scoring == "sure"
 
@@ -122,7 +123,7 @@ def is_entrywise(loss: Loss) -> bool:
     return any(loss is known for known in _NAMED.values())
 
 
-def check_scoring(scoring) -> Loss:
+def check_scoring(scoring: Any) -> Loss:
     """Return the loss that `scoring` names, in scikit-learn's words."""
     if scoring is None:
         return squared_error

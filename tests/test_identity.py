@@ -93,7 +93,7 @@ def test_the_masked_form_is_that_of_scikit_image(name, shape, rng):
     if shape == "2-D":
         X, axis = data.camera()[100:150, 200:261] / 255.0, None
     elif shape == "3-D":
-        X, axis = rng.random((13, 12, 15)), None
+        X, axis = rng.random((9, 8, 10)), None
     else:
         X, axis = data.astronaut()[50:94, 200:237] / 255.0, -1
     X = X + rng.normal(scale=0.1, size=X.shape)

@@ -1,3 +1,5 @@
+from itertools import combinations
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,7 +12,6 @@ from sk_n2s import (
     PairPartition,
     RandomPartition,
 )
-from sk_n2s._utils.arrays import fold
 
 shapes = st.lists(st.integers(2, 7), min_size=1, max_size=4).map(tuple)
 
@@ -61,9 +62,6 @@ def test_totals_are_the_sums_over_the_sets(case):
     values = np.arange(X.size, dtype=float).reshape(X.shape) ** 2
     one_by_one = [values[scored].sum() for _, scored in partition.split(X, axes)]
     np.testing.assert_allclose(partition.totals(values, axes), one_by_one)
-    period = partition.period(X.ndim, axes)[0]
-    if period:
-        np.testing.assert_allclose(partition.totals(fold(values, period), axes), one_by_one)
 
 
 @given(cases(), st.data())
@@ -149,3 +147,35 @@ def test_a_partition_that_does_not_fit_says_so(partition, shape, message):
         partition.get_n_splits(np.zeros(shape))
     with pytest.raises(ValueError, match=message):
         list(partition.split(np.zeros(shape)))
+
+
+@given(cases())
+def test_the_order_has_each_set_once(case):
+    partition, X, axes = case
+    order = partition.order(X, axes)
+    assert sorted(order) == list(range(partition.get_n_splits(X, axes)))
+
+
+@pytest.mark.parametrize("shape", [(4, 4), (5, 5), (8, 8), (4, 4, 4), (2, 6), (6, 4, 3), (7,)])
+def test_the_first_sets_of_a_grid_are_in_each_row_once_and_on_no_diagonal(shape):
+    order = GridPartition(shape).order(np.zeros(shape))
+    most = max(shape)
+    for start in range(0, len(order), most):
+        places = np.array(np.unravel_index(order[start : start + most], shape))
+        for along, stride in zip(places, shape, strict=True):
+            counts = np.bincount(along, minlength=stride)
+            assert counts.max() - counts.min() <= (0 if most % stride == 0 else 1)
+        if min(shape) == most > 3:
+            for a, b in combinations(places, 2):
+                assert len(set((a - b) % most)) > 2 and len(set((a + b) % most)) > 2
+
+
+def test_what_is_random_is_drawn_once():
+    X, shown = np.zeros((10, 11)), np.random.RandomState(0)
+    for seed in (None, shown):
+        drawn = RandomPartition(4, random_state=seed).drawn()
+        first, again = ([h for h, _ in drawn.split(X)] for _ in range(2))
+        np.testing.assert_array_equal(first, again)
+    assert RandomPartition(4, shown).drawn() != RandomPartition(4, shown).drawn()
+    for fixed in (RandomPartition(4, 7), GridPartition(2)):
+        assert fixed.drawn() is fixed

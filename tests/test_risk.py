@@ -259,7 +259,7 @@ def test_a_blend_trusts_an_entry_where_its_noise_is_weak(rng):
     X, invariant = rng.normal(size=(40, 40)), np.zeros((40, 40))
     variance = np.ones((40, 40))
     variance[:20] = 0.0
-    mixed = blend(X, invariant, variance)
+    mixed = blend(X, invariant, NoiseModel(variance))
     np.testing.assert_array_equal(mixed.output[:20], X[:20])
     np.testing.assert_array_equal(mixed.own[:20], 1)
     assert mixed.own[20:].mean() < 0.5

@@ -3,12 +3,14 @@ import pickle
 import subprocess
 import sys
 import threading
+import warnings
 from functools import partial
 
 import joblib
 import numpy as np
 import pandas as pd
 import pytest
+from helpers import Shared
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.stats import loguniform
 from sklearn.base import clone
@@ -17,7 +19,7 @@ from sklearn.decomposition import PCA
 from sklearn.exceptions import FitFailedWarning, NotFittedError
 from sklearn.metrics import make_scorer, mean_squared_error
 from sklearn.model_selection import GridSearchCV, ParameterGrid
-from sklearn.pipeline import Pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from sk_n2s import (
@@ -38,8 +40,8 @@ def test_it_chooses_what_the_truth_would_choose(noisy, clean):
     for wrapper, grid in [
         (JInvariantWrapper(median), {"radius": range(1, 7)}),
         (JInvariantWrapper(gaussian), {"sigma": [0.4, 0.7, 1.0, 1.5, 2.5]}),
-        (JInvariantWrapper(tv), {"weight": [0.02, 0.05, 0.1, 0.2, 0.4]}),
-        (JInvariantWrapper(nl_means), {"h": [0.03, 0.08, 0.2]}),
+        (JInvariantWrapper(tv, num_iter=20), {"weight": [0.02, 0.05, 0.1, 0.2, 0.4]}),
+        (JInvariantWrapper(nl_means, patch_distance=3), {"h": [0.03, 0.08, 0.2]}),
     ]:
         search = SelfSupervisedSearchCV(wrapper, grid, n_splits=None).fit(noisy)
         truth = [
@@ -54,7 +56,7 @@ def test_it_chooses_what_the_truth_would_choose(noisy, clean):
 def test_the_scores_are_those_of_the_wrapper(noisy):
     for wrapper, grid in [
         (JInvariantWrapper(median), {"radius": [1, 2]}),
-        (JInvariantWrapper(tv), {"weight": [0.1, 0.2]}),
+        (JInvariantWrapper(tv, num_iter=20), {"weight": [0.1, 0.2]}),
     ]:
         search = SelfSupervisedSearchCV(wrapper, grid, n_splits=None).fit(noisy)
         expected = [
@@ -97,7 +99,7 @@ def test_candidates_of_the_same_partition_see_the_same_hidden_entries(noisy):
     splits = np.array([search.cv_results_[f"split{j}_test_score"] for j in range(3)])
     assert np.corrcoef(splits.T)[0, 1] > 0.9
     one = JInvariantWrapper(median, radius=2).fit_transform(noisy)
-    first = -np.mean((one - noisy)[::4, ::4] ** 2)
+    first = -np.mean((one - noisy)[1::4, 1::4] ** 2)
     assert splits[0, 0] == pytest.approx(first)
 
 
@@ -109,18 +111,55 @@ def test_the_mean_counts_entries_and_not_sets(rng):
     assert search.best_score_ == pytest.approx(wrapper.fit(X).score(X))
 
 
-def test_fewer_splits_are_spread_over_the_partition(noisy):
-    seen = []
+def test_fewer_splits_are_in_each_row_and_column_once():
+    seen = Shared()
 
     def spy(X):
         seen.append(X)
         return X
 
-    SelfSupervisedSearchCV(JInvariantWrapper(spy), {"fill": ["zero"]}, n_splits=4, refit=False).fit(
+    SelfSupervisedSearchCV(JInvariantWrapper(spy), {"fill": ["zero"]}, refit=False).fit(
         np.ones((8, 8))
     )
-    hidden = [tuple(np.argwhere(X == 0)[0]) for X in seen]
-    assert hidden == [(0, 0), (1, 1), (2, 2), (3, 3)]
+    hidden = np.array([np.argwhere(X == 0)[0] for X in seen])
+    assert hidden.tolist() == [[0, 0], [1, 1], [2, 3], [3, 2]]
+
+
+@pytest.mark.parametrize("period", [6, 8, 12])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_stripes_do_not_deceive_a_choice_by_few_sets(period, sign):
+    i, j = np.mgrid[:96, :96]
+    rng = np.random.default_rng(0)
+    wrapper = JInvariantWrapper(gaussian, method="mask")
+    grid = {"sigma": [0.4, 0.6, 0.8, 1.0, 1.4, 2.0, 3.0]}
+    for phase in range(period):
+        clean = 0.5 + 0.5 * np.sin(2 * np.pi * (i + sign * j + phase) / period)
+        X = clean + rng.normal(scale=0.2, size=clean.shape)
+        few, whole = (
+            SelfSupervisedSearchCV(wrapper, grid, n_splits=n).fit(X).score(X, clean)
+            for n in ("auto", None)
+        )
+        assert 10 * np.log10(few / whole) < 0.1
+
+
+def test_sets_are_drawn_once_for_all_candidates(noisy):
+    """Also without a seed, for masks and exact forms, for copies of a partition, and in a race."""
+    np.random.seed(0)  # which a seed of None goes on from
+    for seed in (None, np.random.RandomState(0)):
+        sets = {"partition": [RandomPartition(8, seed), RandomPartition(8, seed)]}
+        exact = {"denoiser": [gaussian, partial(gaussian)], "method": ["exact"], **sets}
+        grid = [exact, {"denoiser": [gaussian], "method": ["mask"], **sets}]
+        for search in (
+            SelfSupervisedSearchCV(JInvariantWrapper(median), grid, n_splits=None, refit=False),
+            SelfSupervisedHalvingSearchCV(JInvariantWrapper(median), grid, refit=False),
+        ):
+            table = search.fit(noisy).cv_results_
+            splits = np.array([table[f"split{j}_test_score"] for j in range(search.n_splits_)])
+            splits = splits[~np.isnan(splits).any(axis=1)]
+            assert_array_equal(splits[:, :4], splits[:, [0]] * np.ones(4))
+            assert_array_equal(splits[:, 4], splits[:, 5])
+            assert len(set(splits[:, 0])) == len(splits)
+            assert len(splits) < 8 or np.corrcoef(splits[:, [0, 4]].T)[0, 1] > 0.9
 
 
 def test_the_fill_and_the_partition_can_be_searched(noisy):
@@ -136,7 +175,7 @@ def test_the_fill_and_the_partition_can_be_searched(noisy):
 
 @pytest.mark.parametrize("partition", [None, RandomPartition(4, np.random.RandomState(0))])
 def test_views_are_made_once_for_all_candidates(partition, noisy):
-    calls = []
+    calls = Shared()
 
     class Spy(MeanFill):
         def values(self, *args):
@@ -167,7 +206,7 @@ def test_inside_a_pipeline(noisy):
 
 
 def test_the_steps_before_are_fitted_once_for_those_that_agree_on_them(noisy):
-    fits = []
+    fits = Shared()
 
     def scale(X, by=1.0):
         fits.append(by)
@@ -357,10 +396,14 @@ def test_errors_are_raised_where_asked(noisy):
         search.fit(noisy)
 
 
-def test_if_all_fail_the_first_traceback_is_shown(noisy):
+def test_if_all_fail_the_first_failure_is_told_in_a_line(noisy):
     search = SelfSupervisedSearchCV(JInvariantWrapper(_fails), {"how": ["raise", "nan"]})
-    with pytest.raises(ValueError, match=r"(?s)All 2 candidates failed.*Traceback.*out of luck"):
+    with pytest.raises(ValueError) as caught:
         search.fit(noisy)
+    assert str(caught.value) == (
+        'All 2 candidates failed (error_score="raise" shows the traceback); the first, '
+        "{'how': 'raise'}, with RuntimeError: out of luck"
+    )
     with pytest.raises(NotFittedError):
         search.transform(noisy)
     assert not [name for name in vars(search) if name.endswith("_")]
@@ -370,7 +413,7 @@ def test_if_all_fail_the_first_traceback_is_shown(noisy):
     ("search", "error", "message"),
     [
         (SelfSupervisedSearchCV(JInvariantWrapper(median), {}), None, None),
-        (SelfSupervisedSearchCV(JInvariantWrapper(median), []), ValueError, "grid is empty"),
+        (SelfSupervisedSearchCV(JInvariantWrapper(median), []), ValueError, r"grid=\[\] is empty"),
         (
             SelfSupervisedSearchCV(JInvariantWrapper(median), {"radius": []}),
             ValueError,
@@ -381,9 +424,19 @@ def test_if_all_fail_the_first_traceback_is_shown(noisy):
             ValueError,
             "'sigma'.*it has mode, radius",
         ),
-        (SelfSupervisedSearchCV(median, {"radius": [1]}), TypeError, "JInvariantWrapper"),
-        (SelfSupervisedSearchCV(PCA(), {"n_components": [1]}), TypeError, "JInvariantWrapper"),
-        (SelfSupervisedSearchCV(3, {}), ValueError, "'estimator' parameter"),
+        (SelfSupervisedSearchCV(median, {"radius": [1]}), TypeError, "^estimator=median cannot be"),
+        (SelfSupervisedSearchCV(PCA(), {"k": [1]}), TypeError, r"^estimator=PCA\(\) cannot be"),
+        (
+            SelfSupervisedSearchCV(make_pipeline(PCA()), {}),
+            TypeError,
+            r"^estimator=PCA\(\) cannot be scored without clean data: search over a JInv",
+        ),
+        (SelfSupervisedSearchCV(3, {}), TypeError, "^estimator=3 cannot be scored"),
+        (
+            SelfSupervisedSearchCV(SelfSupervisedSearchCV(JInvariantWrapper(median), {}), {}),
+            TypeError,
+            "^estimator=SelfSupervisedSearchCV.* chooses by itself .* over a JInvariantWrapper.$",
+        ),
         (
             SelfSupervisedSearchCV(JInvariantWrapper(median), {}, n_splits=0),
             ValueError,
@@ -496,6 +549,66 @@ def test_refit(noisy):
     assert worst.best_score_ == min(worst.cv_results_["mean_test_score"])
 
 
+@pytest.mark.parametrize("output", ["invariant", "plain"])
+def test_the_error_is_that_of_the_data_as_they_were(output, noisy):
+    wrapper = JInvariantWrapper(gaussian, output=output, noise=0.1)
+    pipeline = make_pipeline(FunctionTransformer(lambda X: 2 * np.asarray(X)), wrapper)
+    inside = {"jinvariantwrapper__sigma": [0.5, 1.0]}
+    frozen = noisy.copy()
+    frozen.setflags(write=False)
+    for estimator, grid in [(wrapper, {"sigma": [0.5, 1.0]}), (pipeline, inside)]:
+        expected = SelfSupervisedSearchCV(estimator, grid).fit(frozen).estimated_mse_
+        for X in (noisy.copy(), pd.DataFrame(noisy.copy()), noisy.copy()[:, ::-1][:, ::-1]):
+            search = SelfSupervisedSearchCV(estimator, grid).fit(X)
+            if isinstance(X, pd.DataFrame):
+                X.iloc[:] = 0
+            else:
+                X[:] = 0
+            assert search.estimated_mse_ == pytest.approx(expected, rel=1e-12)
+
+
+def test_data_are_copied_only_where_they_might_change(noisy):
+    X = noisy.copy()
+    search = SelfSupervisedSearchCV(JInvariantWrapper(median), {"radius": [1]}, refit=False)
+    assert not np.may_share_memory(search.fit(X)._noisy, X)
+    shown = X[1:]
+    shown.setflags(write=False)
+    assert not np.may_share_memory(search.fit(shown)._noisy, X)  # X can still be written into
+    X.setflags(write=False)
+    assert search.fit(X)._noisy is X
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        SelfSupervisedSearchCV,
+        partial(SelfSupervisedRandomizedSearchCV, n_iter=2, random_state=0),
+        SelfSupervisedHalvingSearchCV,
+    ],
+    ids=["grid", "randomized", "halving"],
+)
+@pytest.mark.parametrize("where", ["alone", "pipeline"])
+def test_tables_come_out_as_tables(kind, where, rng):
+    table = pd.DataFrame(rng.normal(size=(60, 5)), columns=list("abcde"), index=range(3, 63))
+    alone, grid = JInvariantWrapper(gaussian), {"sigma": [0.5, 1.0]}
+    piped = make_pipeline(StandardScaler(), JInvariantWrapper(gaussian))
+    estimator = alone if where == "alone" else piped
+    if where == "pipeline":
+        grid = {"jinvariantwrapper__sigma": grid["sigma"]}
+    expected = kind(clone(estimator), grid).fit(table).transform(table)
+    assert isinstance(expected, np.ndarray)
+    search = kind(estimator, grid).set_output(transform="pandas").fit(table)
+    for found in (search.transform(table), search.predict(table), search.fit_transform(table)):
+        pd.testing.assert_frame_equal(
+            found, pd.DataFrame(expected, columns=table.columns, index=table.index)
+        )
+    assert search.get_feature_names_out().tolist() == list("abcde")
+    assert isinstance(search.set_output(transform="default").transform(table), np.ndarray)
+    search.set_output(transform="pandas").fit(table.to_numpy())
+    if where == "alone":
+        assert isinstance(search.transform(table.to_numpy()), np.ndarray)  # no names
+
+
 def test_cloning_and_pickling(noisy):
     search = SelfSupervisedSearchCV(JInvariantWrapper(median), {"radius": [1, 2]}).fit(noisy)
     assert not hasattr(clone(search), "best_params_")
@@ -580,7 +693,7 @@ def test_threads_give_the_same_result_bit_for_bit(n_jobs, noisy):
     """The package's denoisers run in threads, one core each."""
     grid = [{"denoiser": [tv, nl_means, gaussian, partial(uniform, radius=2)]}]
     one = SelfSupervisedSearchCV(JInvariantWrapper(median), grid).fit(noisy)
-    places = []
+    places = Shared()
 
     @declare(releases_gil=True)
     def here(X):
@@ -629,7 +742,8 @@ def test_warnings_point_to_the_user(noisy):
         SelfSupervisedSearchCV(JInvariantWrapper(median), {"radius": [-1, 20]}),
         SelfSupervisedHalvingSearchCV(JInvariantWrapper(median), {"radius": [-1, 20]}),
     ):
-        with pytest.warns(UserWarning) as caught:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
             search.fit(1000 * noisy)
         assert len(caught) == 2 and {w.filename for w in caught} == {__file__}
 

@@ -18,7 +18,6 @@ __all__ = [
     "as_float_array",
     "block_sums",
     "check_axis",
-    "fold",
     "has_nan",
     "per_axis",
     "products_over",
@@ -119,15 +118,6 @@ def has_nan(X: np.ndarray) -> bool:
 def squares_fit(size: float) -> bool:
     """Return whether squares of about a size keep their digits as float32."""
     return bool(_SMALL < size < _LARGE)
-
-
-def fold(values: np.ndarray, period: int) -> np.ndarray:
-    """Return the sums of what lies a multiple of a period apart along the first axis."""
-    whole = len(values) // period * period
-    periods = values[:whole].reshape(-1, period, *values.shape[1:])
-    sums = periods.sum(axis=0, dtype=np.float64)
-    sums[: len(values) - whole] += values[whole:]
-    return sums
 
 
 def products_over(vectors: list[np.ndarray]) -> np.ndarray:

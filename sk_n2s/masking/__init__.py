@@ -1,12 +1,12 @@
 """What is hidden, and what takes its place: partitions, fills, and the views they make."""
 
+from .base import Partition
 from .fills import Fill, MeanFill, MedianFill, RandomFill, ZeroFill
 from .partitions import (
     CheckerboardPartition,
     ColumnPartition,
     GridPartition,
     PairPartition,
-    Partition,
     RandomPartition,
 )
 from .views import View, ViewPlan

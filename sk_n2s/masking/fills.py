@@ -8,7 +8,7 @@ A new fill is a subclass of `Fill` with one method, or any callable ``fill(X, hi
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import product
 from math import ceil, inf
@@ -18,6 +18,7 @@ import numpy as np
 from scipy import ndimage
 
 from .._utils.readable import readable
+from .base import Index
 
 __all__ = ["Fill", "MeanFill", "MedianFill", "RandomFill", "ZeroFill", "check_fill"]
 
@@ -31,7 +32,9 @@ class Fill(ABC):
         return inf
 
     @abstractmethod
-    def values(self, X: np.ndarray, visible: np.ndarray, where, axes: tuple[int, ...]):
+    def values(
+        self, X: np.ndarray, visible: np.ndarray, where: Index, axes: tuple[int, ...]
+    ) -> np.ndarray:
         """Return what replaces ``X[where]``.
 
         Parameters
@@ -61,17 +64,23 @@ class Fill(ABC):
             The number of axes along which entries are neighbours.
         """
 
-    def __deepcopy__(self, memo):
+    def __deepcopy__(self, memo: dict) -> Fill:
         # A fill does not change: clones of an estimator share it, and views made with it.
         return self
 
-    def __call__(self, X, hidden, axes=None):
+    def __call__(
+        self, X: np.ndarray, hidden: np.ndarray, axes: tuple[int, ...] | None = None
+    ) -> np.ndarray:
         """Return a copy of `X` with its hidden entries filled."""
         hidden = np.broadcast_to(hidden, X.shape)
         axes = tuple(range(X.ndim)) if axes is None else axes
         filled = X.copy()
         filled[hidden] = self.values(X, ~hidden, hidden, axes)
         return filled
+
+
+#: A neighbour's weight, which of the entries have it, its values there, and whether they are seen.
+Neighbour = tuple[float, tuple[slice, ...], np.ndarray, np.ndarray]
 
 
 def _named_kernel(name: str, ndim: int) -> np.ndarray:
@@ -81,7 +90,8 @@ def _named_kernel(name: str, ndim: int) -> np.ndarray:
     return np.where(steps == 1, weights, 0.0) if name == "cross" else weights
 
 
-def _kernel(kernel, ndim: int) -> np.ndarray:
+def _kernel(kernel: Any, ndim: int) -> np.ndarray:
+    """Return the weights that a parameter stands for, of which the centre's is 0."""
     if isinstance(kernel, str):
         if kernel not in ("cross", "square"):
             raise ValueError(f'kernel={kernel!r} must be "cross", "square" or an array of weights.')
@@ -100,8 +110,15 @@ def _kernel(kernel, ndim: int) -> np.ndarray:
     return weights
 
 
-def _neighbours(X, visible, where, axes, kernel, border) -> Iterator[tuple]:
-    """Yield (weight, destination, values, seen) for each neighbour in the kernel."""
+def _neighbours(
+    X: np.ndarray,
+    visible: np.ndarray,
+    where: tuple[slice, ...],
+    axes: tuple[int, ...],
+    kernel: np.ndarray,
+    border: str,
+) -> Iterator[Neighbour]:
+    """Yield what each neighbour in the kernel is of all entries that are asked for."""
     margin = [0] * X.ndim
     if border == "mirror":
         for axis, length in zip(axes, kernel.shape, strict=True):
@@ -129,13 +146,13 @@ def _neighbours(X, visible, where, axes, kernel, border) -> Iterator[tuple]:
         yield weight, tuple(destination), X[tuple(source)], visible[tuple(source)]
 
 
-def _is_slices(where, ndim: int) -> bool:
+def _is_slices(where: Index, ndim: int) -> bool:
     """Return whether an index is a slice for each axis."""
     whole = isinstance(where, tuple) and len(where) == ndim
     return whole and all(isinstance(part, slice) for part in where)
 
 
-def _wide_mean(X, visible, axes):
+def _wide_mean(X: np.ndarray, visible: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
     """Return the mean of the visible entries of the smallest box that holds any."""
     shown = np.where(visible, X, X.dtype.type(0))
     if not visible.any():
@@ -171,10 +188,10 @@ class _NeighbourFill(Fill):
     border: str = "visible"
 
     @property
-    def reach(self):  # noqa: D102
+    def reach(self) -> float:  # noqa: D102
         return 1 if isinstance(self.kernel, str) else max(np.shape(self.kernel), default=0) // 2
 
-    def check(self, ndim):  # noqa: D102
+    def check(self, ndim: int) -> None:  # noqa: D102
         self.weights(ndim)
 
     def weights(self, ndim: int) -> np.ndarray:
@@ -183,7 +200,9 @@ class _NeighbourFill(Fill):
             raise ValueError(f'border={self.border!r} must be "visible" or "mirror".')
         return _kernel(self.kernel, ndim)
 
-    def values(self, X, visible, where, axes):  # noqa: D102
+    def values(  # noqa: D102
+        self, X: np.ndarray, visible: np.ndarray, where: Index, axes: tuple[int, ...]
+    ) -> np.ndarray:
         kernel = self.weights(len(axes))
         slices = where if _is_slices(where, X.ndim) else (slice(None),) * X.ndim
         shape = X[slices].shape
@@ -196,11 +215,15 @@ class _NeighbourFill(Fill):
         return values
 
     @abstractmethod
-    def _combine(self, neighbours, shape, dtype):
+    def _combine(
+        self, neighbours: Iterable[Neighbour], shape: tuple[int, ...], dtype: np.dtype
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Return one value for each entry, and where there was no neighbour to take it from."""
 
     @staticmethod
-    def _stack(neighbours, shape, dtype):
+    def _stack(
+        neighbours: Iterable[Neighbour], shape: tuple[int, ...], dtype: np.dtype
+    ) -> np.ndarray:
         """Return the visible neighbours along a new first axis, NaN for the others."""
         layers = []
         for _, destination, values, seen in neighbours:
@@ -238,7 +261,9 @@ class MeanFill(_NeighbourFill):
     array([1., 2., 3.])
     """
 
-    def _combine(self, neighbours, shape, dtype):
+    def _combine(
+        self, neighbours: Iterable[Neighbour], shape: tuple[int, ...], dtype: np.dtype
+    ) -> tuple[np.ndarray, np.ndarray]:
         neighbours = list(neighbours)
         whole = dtype.type(0)
         for weight, *_ in neighbours:
@@ -270,7 +295,9 @@ class MedianFill(_NeighbourFill):
 
     kernel: Any = "square"
 
-    def _combine(self, neighbours, shape, dtype):
+    def _combine(
+        self, neighbours: Iterable[Neighbour], shape: tuple[int, ...], dtype: np.dtype
+    ) -> tuple[np.ndarray, np.ndarray]:
         stack = np.sort(self._stack(neighbours, shape, dtype), axis=0)  # NaN comes last
         count = np.count_nonzero(~np.isnan(stack), axis=0)
         empty = count == 0
@@ -297,7 +324,9 @@ class RandomFill(_NeighbourFill):
     kernel: Any = "square"
     random_state: int | None = 0
 
-    def _combine(self, neighbours, shape, dtype):
+    def _combine(
+        self, neighbours: Iterable[Neighbour], shape: tuple[int, ...], dtype: np.dtype
+    ) -> tuple[np.ndarray, np.ndarray]:
         stack = self._stack(neighbours, shape, dtype)
         lot = np.random.default_rng(self.random_state).random(stack.shape, dtype=np.float32)
         lot[np.isnan(stack)] = -1
@@ -311,10 +340,12 @@ class ZeroFill(Fill):
     """Zero, whatever the neighbours are."""
 
     @property
-    def reach(self):  # noqa: D102
+    def reach(self) -> float:  # noqa: D102
         return 0
 
-    def values(self, X, visible, where, axes):  # noqa: D102
+    def values(  # noqa: D102
+        self, X: np.ndarray, visible: np.ndarray, where: Index, axes: tuple[int, ...]
+    ) -> np.ndarray:
         return np.zeros_like(X[where])
 
 
@@ -327,20 +358,22 @@ class _CallableFill(Fill):
     def __repr__(self) -> str:
         return readable(self.function)
 
-    def values(self, X, visible, where, axes):  # noqa: D102
+    def values(  # noqa: D102
+        self, X: np.ndarray, visible: np.ndarray, where: Index, axes: tuple[int, ...]
+    ) -> np.ndarray:
         hidden = ~visible
         shown = np.where(visible, X, X.dtype.type(np.nan))
         answer = np.asarray(self.function(shown, hidden), X.dtype)
         if answer.ndim and answer.shape != X.shape:
             raise ValueError(
-                f"fill={self.function!r} returned an array of shape {answer.shape} for data of "
-                f"shape {X.shape}: return that shape, or one number."
+                f"fill={readable(self.function)} returned an array of shape {answer.shape} for "
+                f"data of shape {X.shape}: return that shape, or one number."
             )
         values = np.broadcast_to(answer, X.shape)[where]
         if not np.isfinite(values).all():
             raise ValueError(
-                f"fill={self.function!r} returned NaN or an infinity for a hidden entry: it is "
-                "shown NaN at hidden entries, and must give a finite value to each."
+                f"fill={readable(self.function)} returned NaN or an infinity for a hidden entry: "
+                "it is shown NaN at hidden entries, and must give a finite value to each."
             )
         return values
 
@@ -353,7 +386,7 @@ _NAMED: dict[str, Fill] = {
 }
 
 
-def check_fill(fill) -> Fill:
+def check_fill(fill: Any) -> Fill:
     """Return the `Fill` that a parameter stands for."""
     if isinstance(fill, Fill):
         return fill

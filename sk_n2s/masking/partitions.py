@@ -9,18 +9,20 @@ A new partition is a subclass of `Partition` with two methods.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from itertools import product
 from math import prod
 from numbers import Integral
 from typing import Any
 
 import numpy as np
+from scipy.stats import qmc
 from sklearn.utils import check_random_state
 
-from .._utils.arrays import along, check_axis, fold, per_axis
+from .._utils.arrays import along, check_axis, per_axis
+from .base import AxesToCut, Index, Partition
 
 __all__ = [
     "Partition",
@@ -31,133 +33,19 @@ __all__ = [
     "PairPartition",
 ]
 
-#: What selects entries of an array: a tuple of slices, or a boolean array of its shape.
-Index = Any
 
-
-class Partition(ABC):
-    """Base class of the partitions.
-
-    `axes` are the axes along which the partition may cut, all of them by default: an axis
-    of channels is left whole (a pixel is hidden in all channels together), and so is an
-    axis of independent items.
-    """
-
-    @abstractmethod
-    def get_n_splits(self, X, axes: tuple[int, ...] | None = None) -> int:
-        """Return the number of sets J.
-
-        Parameters
-        ----------
-        X : ndarray
-            The array to be divided; only its shape matters.
-        axes : tuple of int, default=None
-            The axes along which to cut; None means all.
-
-        Returns
-        -------
-        int
-            The number of sets.
-        """
-
-    @abstractmethod
-    def split(self, X, axes: tuple[int, ...] | None = None) -> Iterator[tuple[Index, Index]]:
-        """Yield, for each J, what is hidden and what is scored.
-
-        Parameters
-        ----------
-        X : ndarray
-            The array to be divided; only its shape matters.
-        axes : tuple of int, default=None
-            The axes along which to cut; None means all.
-
-        Yields
-        ------
-        hidden, scored : index
-            Tuples of slices where the geometry allows, otherwise boolean arrays of the
-            shape of `X`. The scored sets are disjoint and cover the array; each lies
-            within what is hidden with it.
-
-        Raises
-        ------
-        ValueError
-            If the partition does not fit the shape of `X`.
-        """
-
-    def period(self, ndim: int, axes: tuple[int, ...] | None = None) -> tuple[int | None, ...]:
-        """Return after how many entries along each axis the sets repeat themselves.
-
-        A piece of the array that begins at multiples of the period is divided as it is in
-        the whole; and what lies a multiple of it apart is in the same set, so that it may
-        be added up before `totals` sees it.
-
-        Parameters
-        ----------
-        ndim : int
-            The number of axes of the array.
-        axes : tuple of int, default=None
-            The axes along which to cut; None means all.
-
-        Returns
-        -------
-        tuple of int or None
-            The period along each of the `ndim` axes; 0 along an axis that must stay whole,
-            None if the sets of a piece are its own, wherever it begins.
-        """
-        whole = range(ndim) if axes is None else axes
-        return tuple(0 if axis in whole else 1 for axis in range(ndim))
-
-    def totals(self, values: np.ndarray, axes: tuple[int, ...] | None = None) -> np.ndarray:
-        """Return the sum of `values` over each scored set.
-
-        Parameters
-        ----------
-        values : ndarray of the shape of the data
-            What is added up.
-        axes : tuple of int, default=None
-            The axes along which to cut; None means all.
-
-        Returns
-        -------
-        ndarray of shape (n_splits,)
-            The sums, as float64.
-        """
-        sets = (scored for _, scored in self.split(values, axes))
-        return np.array([values[scored].sum(dtype=np.float64) for scored in sets])
-
-    def __deepcopy__(self, memo):
-        # A partition does not change: clones of an estimator share it, and views made with it.
-        return self
-
-    def stand_in(self, X, hidden: Index):
-        """Return what takes the place of hidden entries, or None to leave it to the fill.
-
-        Parameters
-        ----------
-        X : ndarray
-            The array.
-        hidden : index
-            One of the sets of `split`.
-
-        Returns
-        -------
-        ndarray of the shape of ``X[hidden]``, or None
-            Entries from outside the set that measure the same thing.
-        """
-        return None
-
-
-def _all_axes(X, axes) -> tuple[int, ...]:
+def _all_axes(X: np.ndarray, axes: AxesToCut) -> tuple[int, ...]:
     return tuple(range(np.ndim(X))) if axes is None else tuple(axes)
 
 
-def _cut_shape(X, axes) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def _cut_shape(X: np.ndarray, axes: AxesToCut) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Return the axes that may be cut, and their lengths."""
     axes = _all_axes(X, axes)
     return axes, tuple(np.shape(X)[a] for a in axes)
 
 
-def _check_n_splits(partition, most: int, what: str) -> None:
+def _check_n_splits(partition: RandomPartition | ColumnPartition, most: int, what: str) -> None:
+    """Raise where an array cannot be divided into so many sets."""
     n_splits = partition.n_splits
     if not isinstance(n_splits, Integral) or int(n_splits) not in range(2, most + 1):
         raise ValueError(
@@ -168,6 +56,24 @@ def _check_n_splits(partition, most: int, what: str) -> None:
 
 def _index(ndim: int, slices: dict[int, slice]) -> tuple[slice, ...]:
     return tuple(slices.get(axis, slice(None)) for axis in range(ndim))
+
+
+@cache
+def _spread_over_grid(strides: tuple[int, ...]) -> np.ndarray:
+    """Return all places of a grid, of which every beginning is spread over it.
+
+    The first places, as many as the longest axis has, are in each of its rows once, evenly
+    spread along the other axes, and on no diagonal: Halton's sequence, with each coordinate
+    replaced by its rank. The same places follow, shifted along the other axes: a Latin square.
+    """
+    longest = int(np.argmax(strides))
+    # Without its first point, the origin: with it, the first four would be on a diagonal.
+    points = qmc.Halton(len(strides), scramble=False).random(max(strides) + 1)[1:]
+    first = points.argsort(axis=0).argsort(axis=0) * strides // max(strides)
+    others = strides[:longest] + strides[longest + 1 :]
+    shifts = _spread_over_grid(others) if others else np.zeros((1, 0), dtype=int)
+    shifts = np.insert(shifts, longest, 0, axis=1)
+    return ((first + shifts[:, np.newaxis]) % strides).reshape(-1, len(strides))
 
 
 @dataclass(frozen=True)
@@ -194,7 +100,8 @@ class GridPartition(Partition):
 
     stride: int | tuple[int, ...] = 4
 
-    def _strides(self, X, axes):
+    def _strides(self, X: np.ndarray, axes: AxesToCut) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Return the axes that are cut, and the stride along each of them."""
         axes = _all_axes(X, axes)
         strides = per_axis(self.stride, len(axes), name="stride", minimum=1)
         for axis, stride in zip(axes, strides, strict=True):
@@ -212,15 +119,19 @@ class GridPartition(Partition):
             )
         return axes, strides
 
-    def get_n_splits(self, X, axes=None):  # noqa: D102
+    def get_n_splits(self, X: np.ndarray, axes: AxesToCut = None) -> int:  # noqa: D102
         return prod(self._strides(X, axes)[1])
 
-    def period(self, ndim, axes=None):  # noqa: D102
-        axes = tuple(range(ndim)) if axes is None else tuple(axes)
-        strides = per_axis(self.stride, len(axes), name="stride", minimum=1)
-        return tuple(dict(zip(axes, strides)).get(axis, 1) for axis in range(ndim))
+    def period(  # noqa: D102
+        self, ndim: int, axes: AxesToCut = None
+    ) -> tuple[int | None, ...]:
+        cut = tuple(range(ndim)) if axes is None else axes
+        strides = per_axis(self.stride, len(cut), name="stride", minimum=1)
+        return tuple(dict(zip(cut, strides, strict=True)).get(axis, 1) for axis in range(ndim))
 
-    def split(self, X, axes=None):  # noqa: D102
+    def split(  # noqa: D102
+        self, X: np.ndarray, axes: AxesToCut = None
+    ) -> Iterator[tuple[Index, Index]]:
         axes, strides = self._strides(X, axes)
         for offsets in product(*map(range, strides)):
             hidden = _index(
@@ -229,15 +140,9 @@ class GridPartition(Partition):
             )
             yield hidden, hidden
 
-    def totals(self, values, axes=None):  # noqa: D102
-        # Axis by axis, which is faster than to visit the array once for each set.
-        axes, strides = self._strides(values, axes)
-        kept = dict(zip(axes, strides, strict=True))
-        for axis in range(values.ndim):
-            sums = fold(np.moveaxis(values, axis, 0), kept.get(axis, 1))
-            values = np.moveaxis(sums, 0, axis)
-        others = [a for a in range(values.ndim) if a not in kept]
-        return values.transpose(*axes, *others).ravel()
+    def order(self, X: np.ndarray, axes: AxesToCut = None) -> list[int]:  # noqa: D102
+        strides = self._strides(X, axes)[1]
+        return np.ravel_multi_index(tuple(_spread_over_grid(strides).T), strides).tolist()
 
 
 @dataclass(frozen=True)
@@ -248,7 +153,8 @@ class CheckerboardPartition(Partition):
     of them; every direct neighbour of a hidden entry is visible.
     """
 
-    def _shape(self, X, axes):
+    def _shape(self, X: np.ndarray, axes: AxesToCut) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Return the axes that are cut, and their lengths."""
         axes, shape = _cut_shape(X, axes)
         if prod(shape) < 2:
             raise ValueError(
@@ -257,14 +163,18 @@ class CheckerboardPartition(Partition):
             )
         return axes, shape
 
-    def get_n_splits(self, X, axes=None):  # noqa: D102
+    def get_n_splits(self, X: np.ndarray, axes: AxesToCut = None) -> int:  # noqa: D102
         self._shape(X, axes)
         return 2
 
-    def period(self, ndim, axes=None):  # noqa: D102
+    def period(  # noqa: D102
+        self, ndim: int, axes: AxesToCut = None
+    ) -> tuple[int | None, ...]:
         return tuple(2 if axes is None or axis in axes else 1 for axis in range(ndim))
 
-    def split(self, X, axes=None):  # noqa: D102
+    def split(  # noqa: D102
+        self, X: np.ndarray, axes: AxesToCut = None
+    ) -> Iterator[tuple[Index, Index]]:
         axes, shape = self._shape(X, axes)
         odd = np.zeros((1,) * len(shape), dtype=bool)
         for grid in np.ogrid[tuple(map(slice, shape))]:
@@ -287,26 +197,32 @@ class RandomPartition(Partition):
 
     Notes
     -----
-    A dask array is divided block by block.
+    A dask array is divided block by block. A search draws the sets once for all of its
+    candidates, also where no seed is given.
     """
 
     n_splits: int = 4
     random_state: Any = None
 
-    def _shape(self, X, axes):
+    def _shape(self, X: np.ndarray, axes: AxesToCut) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Return the axes that are cut, and their lengths."""
         axes, shape = _cut_shape(X, axes)
         what = f"number of entries that can be hidden in data of shape {np.shape(X)}"
         _check_n_splits(self, prod(shape), what)
         return axes, shape
 
-    def get_n_splits(self, X, axes=None):  # noqa: D102
+    def get_n_splits(self, X: np.ndarray, axes: AxesToCut = None) -> int:  # noqa: D102
         self._shape(X, axes)
         return int(self.n_splits)
 
-    def period(self, ndim, axes=None):  # noqa: D102
+    def period(  # noqa: D102
+        self, ndim: int, axes: AxesToCut = None
+    ) -> tuple[int | None, ...]:
         return (None,) * ndim
 
-    def split(self, X, axes=None):  # noqa: D102
+    def split(  # noqa: D102
+        self, X: np.ndarray, axes: AxesToCut = None
+    ) -> Iterator[tuple[Index, Index]]:
         axes, shape = self._shape(X, axes)
         dtype = np.min_scalar_type(self.n_splits - 1)
         labels = np.resize(np.arange(self.n_splits, dtype=dtype), prod(shape))
@@ -315,6 +231,12 @@ class RandomPartition(Partition):
         for j in range(self.n_splits):
             hidden = np.broadcast_to(labels == j, np.shape(X))
             yield hidden, hidden
+
+    def drawn(self) -> Partition:  # noqa: D102
+        if isinstance(self.random_state, Integral):
+            return self
+        seed = check_random_state(self.random_state).randint(2**31)
+        return replace(self, random_state=int(seed))
 
 
 @dataclass(frozen=True)
@@ -332,24 +254,29 @@ class ColumnPartition(Partition):
     n_splits: int = 5
     axis: int = -1
 
-    def _axis(self, X, axes):
+    def _axis(self, X: np.ndarray, axes: AxesToCut) -> int:
+        """Return the axis of the columns."""
         axis = check_axis(self.axis, np.ndim(X), name="axis")
         if axis not in _all_axes(X, axes):
             raise ValueError(
                 f"axis={self.axis} of ColumnPartition is an axis of channels or of independent "
-                f"items, which is not cut: give one of {tuple(axes)}."
+                f"items, which is not cut: give one of {axes}."
             )
         _check_n_splits(self, np.shape(X)[axis], f"length of axis {axis} of the data")
         return axis
 
-    def get_n_splits(self, X, axes=None):  # noqa: D102
+    def get_n_splits(self, X: np.ndarray, axes: AxesToCut = None) -> int:  # noqa: D102
         self._axis(X, axes)
         return int(self.n_splits)
 
-    def period(self, ndim, axes=None):  # noqa: D102
+    def period(  # noqa: D102
+        self, ndim: int, axes: AxesToCut = None
+    ) -> tuple[int | None, ...]:
         return tuple(int(self.n_splits) if a == self.axis % ndim else 1 for a in range(ndim))
 
-    def split(self, X, axes=None):  # noqa: D102
+    def split(  # noqa: D102
+        self, X: np.ndarray, axes: AxesToCut = None
+    ) -> Iterator[tuple[Index, Index]]:
         axis = self._axis(X, axes)
         for j in range(self.n_splits):
             hidden = _index(np.ndim(X), {axis: slice(j, None, self.n_splits)})
@@ -373,7 +300,8 @@ class PairPartition(Partition):
 
     axis: int = 0
 
-    def _half(self, X):
+    def _half(self, X: np.ndarray) -> tuple[int, int]:
+        """Return the axis of the copies, and the length of one of them."""
         axis = check_axis(self.axis, np.ndim(X), name="axis")
         length = np.shape(X)[axis]
         if length % 2:
@@ -383,20 +311,24 @@ class PairPartition(Partition):
             )
         return axis, length // 2
 
-    def get_n_splits(self, X, axes=None):  # noqa: D102
+    def get_n_splits(self, X: np.ndarray, axes: AxesToCut = None) -> int:  # noqa: D102
         self._half(X)
         return 2
 
-    def split(self, X, axes=None):  # noqa: D102
+    def split(  # noqa: D102
+        self, X: np.ndarray, axes: AxesToCut = None
+    ) -> Iterator[tuple[Index, Index]]:
         axis, half = self._half(X)
         for part in (slice(0, half), slice(half, 2 * half)):
             hidden = _index(np.ndim(X), {axis: part})
             yield hidden, hidden
 
-    def period(self, ndim, axes=None):  # noqa: D102
+    def period(  # noqa: D102
+        self, ndim: int, axes: AxesToCut = None
+    ) -> tuple[int | None, ...]:
         return tuple(0 if axis == self.axis % ndim else 1 for axis in range(ndim))
 
-    def stand_in(self, X, hidden):  # noqa: D102
+    def stand_in(self, X: np.ndarray, hidden: Index) -> np.ndarray:  # noqa: D102
         axis, half = self._half(X)
         other = slice(half, 2 * half) if hidden[axis].start == 0 else slice(0, half)
         return X[_index(np.ndim(X), {axis: other})]

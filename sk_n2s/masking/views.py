@@ -17,8 +17,8 @@ import numpy as np
 
 from .._utils.arrays import block_sums, has_nan
 from .._utils.tiling import Piece
+from .base import Index, Partition
 from .fills import Fill
-from .partitions import Index, Partition
 
 __all__ = ["View", "ViewPlan"]
 
@@ -49,7 +49,8 @@ class View(NamedTuple):
     has_gaps : bool
         Whether entries of `input` are missing, which only an exact form is shown.
     period : int or None
-        After how many entries of the target's first axis the sets repeat themselves.
+        After how many rows of the target the sets repeat themselves, so that `totals` of
+        blocks of as many rows add up; None if it is not known.
     """
 
     input: np.ndarray
@@ -103,7 +104,7 @@ class ViewPlan:
         """Make the views, one at a time."""
         total = self.get_n_splits(X)
         n_splits = total if n_splits is None else min(n_splits, total)
-        chosen = np.unique(np.linspace(0, total - 1, n_splits).round().astype(int)).tolist()
+        chosen = sorted(self.partition.order(X, self.axes)[:n_splits])
         if self.is_single:
             totals = partial(_chosen_totals, self.partition, self.axes, chosen)
             splits = tuple(range(len(chosen)))
@@ -124,7 +125,8 @@ class ViewPlan:
     ) -> View:
         """Make a view of a piece of the data."""
         noise = None if self.noise is None else self.noise.within(piece.outer)
-        hidden, where = (), piece.core
+        hidden: Index = ()
+        where: Index = piece.core
         if index is not None:
             sets = self.partition.split(part, self.axes)
             hidden, scored = next(islice(sets, index, None))
@@ -147,7 +149,8 @@ class ViewPlan:
         """Return what is shown while a set is hidden."""
         return self._conceal(X, hidden, _missing(X))
 
-    def _conceal(self, X, hidden, missing):
+    def _conceal(self, X: np.ndarray, hidden: Index, missing: np.ndarray | None) -> np.ndarray:
+        """Return what is shown while a set is hidden, if it is known what is missing."""
         visible = np.ones(X.shape, dtype=bool) if missing is None else ~missing
         visible[hidden] = False
         shown = X.copy()
@@ -163,32 +166,38 @@ class ViewPlan:
         return shown
 
 
-def _total(values):
+def _total(values: np.ndarray) -> np.ndarray:
+    """Return the sum of all values: a view of one set."""
     return np.array([np.sum(values, dtype=np.float64)])
 
 
-def _within(index, core, shape):
+def _within(index: Index, core: tuple[slice, ...], shape: tuple[int, ...]) -> Index:
     """Return the index of those entries that lie in the core as well."""
     if not isinstance(index, tuple):
         inside = np.zeros(shape, dtype=bool)
         inside[core] = index[core]
         return inside
     slices = []
-    for own, inside, n in zip(index, core, shape, strict=True):
+    for own, kept, n in zip(index, core, shape, strict=True):
         places = range(n)[own]
-        skipped = max(0, -(-(inside.start - places.start) // places.step))
-        slices.append(slice(places.start + skipped * places.step, inside.stop, places.step))
+        skipped = max(0, -(-(kept.start - places.start) // places.step))
+        slices.append(slice(places.start + skipped * places.step, kept.stop, places.step))
     return tuple(slices)
 
 
-def _counts(target, totals, has_gaps):
+def _counts(target: np.ndarray, totals: Callable, has_gaps: bool) -> np.ndarray:
+    """Return how many entries of each set were measured."""
     known = ~np.isnan(target) if has_gaps else np.broadcast_to(True, target.shape)
     return totals(known).astype(int)
 
 
-def _chosen_totals(partition, axes, chosen, values):
+def _chosen_totals(
+    partition: Partition, axes: tuple[int, ...], chosen: list[int], values: np.ndarray
+) -> np.ndarray:
+    """Return the sums over some of the sets."""
     return partition.totals(values, axes)[chosen]
 
 
-def _missing(X):
+def _missing(X: np.ndarray) -> np.ndarray | None:
+    """Return where entries are missing, or None if none are."""
     return np.isnan(X) if has_nan(X) else None

@@ -67,6 +67,9 @@ class _OfBatch(Partition):
         inside = iter(hidden[2:])
         return tuple(slice(None) if a in self.layout else next(inside) for a in range(n_axes))
 
+    def order(self, X, axes=None):
+        return self.partition.order(self._batch(X), (2, 3))
+
     def period(self, ndim, axes=None):
         inside = iter(self.partition.period(4, (2, 3))[2:])
         return tuple(1 if axis in self.layout else next(inside) for axis in range(ndim))

@@ -4,32 +4,30 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Callable, Iterable
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from sklearn.base import MetaEstimatorMixin, clone
 from sklearn.pipeline import Pipeline
-from sklearn.utils import get_tags
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils import Tags, get_tags
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.arrays import unmasked
 from .._utils.base import Axes, BaseDenoiser
 from .._utils.callbacks import Task, with_callbacks
-from .._utils.lazy import as_float_data, is_lazy
-from ..losses import check_scoring, scores_output, squared_error
+from .._utils.lazy import is_lazy
+from ..losses import squared_error
 from ..noise.model import NoiseModel
 from ..risk.adapters import as_denoiser
-from ._candidates import Group, Grouping, NotWrapped
-from ._error_estimate import ErrorEstimateMixin
-from ._evaluation import Answer, answer, best_index, failed, tabulate, warn_of_failures
-from ._memory import Remembered, check_memory, key_of
-from ._parallel import portable, run, task
+from ._candidates import Group, NotSearchable
+from ._error_estimate import ErrorEstimateMixin, kept
+from ._evaluator import Evaluator
 from ._resources import Course, PiecesRound, Round, WholeRound
+from ._results import best_index
 
 __all__ = ["BaseSelfSupervisedSearch"]
 
@@ -39,7 +37,8 @@ _AUTO_SPLITS = 4
 _AUTO_PIECES = 32
 
 
-def _refit_done(search) -> bool:
+def _refit_done(search: BaseSelfSupervisedSearch) -> bool:
+    """Return True, or say that there is no estimator to ask."""
     if not search.refit:
         raise AttributeError(
             f"This {type(search).__name__} was made with refit=False, so that it has parameters "
@@ -48,21 +47,26 @@ def _refit_done(search) -> bool:
     return True
 
 
-def _best_has_names(search: BaseSelfSupervisedSearch) -> bool:
-    """Return whether the columns have names, or whether that is not known yet."""
+def _has_names(search: BaseSelfSupervisedSearch) -> bool:
+    """Return whether the columns of the output have names, or whether that is not known yet."""
     best = search.__dict__.get("best_estimator_")
-    return best is None or hasattr(best, "get_feature_names_out")
+    return best is None or hasattr(_last_step(best), "get_feature_names_out")
 
 
-class BaseSelfSupervisedSearch(ErrorEstimateMixin, MetaEstimatorMixin, BaseDenoiser, ABC):
-    """Base class of the searches: a subclass says which candidates are evaluated.
+class BaseSelfSupervisedSearch(
+    ErrorEstimateMixin,
+    MetaEstimatorMixin,
+    BaseDenoiser,
+    ABC,
+    auto_wrap_output_keys=None,  # the best estimator does what set_output says
+):  # type: ignore[call-arg]
+    """Base class of the searches: a subclass says which candidates are evaluated, and on what.
 
-    See `SelfSupervisedSearchCV` for the parameters. What it shows the candidates, and which,
-    is said by a `Round` and by `_run_search`.
+    See `SelfSupervisedSearchCV` for the parameters.
     """
 
     _parameter_constraints: dict = {
-        "estimator": [HasMethods(["fit", "get_params", "set_params"])],
+        "estimator": "no_validation",  # by fit
         "scoring": [str, callable, None],
         "n_splits": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"}), None],
         "n_jobs": [Integral, None],
@@ -73,19 +77,22 @@ class BaseSelfSupervisedSearch(ErrorEstimateMixin, MetaEstimatorMixin, BaseDenoi
         "memory": "no_validation",  # by check_memory
     }
 
+    #: The parameter that holds the candidates.
+    _space = "param_grid"
+
     @abstractmethod
     def __init__(
         self,
-        estimator,
+        estimator: Any,
         *,
-        scoring=None,
-        n_splits="auto",
-        n_jobs=None,
-        refit=True,
-        verbose=0,
-        pre_dispatch="2*n_jobs",
-        error_score=np.nan,
-        memory=None,
+        scoring: Any = None,
+        n_splits: int | str | None = "auto",
+        n_jobs: int | None = None,
+        refit: bool | Callable = True,
+        verbose: int = 0,
+        pre_dispatch: int | str = "2*n_jobs",
+        error_score: float | str = np.nan,
+        memory: Any = None,
     ):
         self.estimator = estimator
         self.scoring = scoring
@@ -98,11 +105,17 @@ class BaseSelfSupervisedSearch(ErrorEstimateMixin, MetaEstimatorMixin, BaseDenoi
         self.memory = memory
 
     @abstractmethod
-    def _run_search(self, evaluate: Callable) -> None:
-        """Call `evaluate` with lists of candidates."""
+    def _candidates(self) -> Iterable[dict]:
+        """Return the candidates' parameters."""
+
+    def _run_search(self, evaluator: Evaluator) -> dict[str, Any]:
+        """Evaluate candidates, and return what a fitted search of this kind knows besides."""
+        batch = evaluator.gather(self._listed())
+        evaluator.evaluate(batch, self._round(batch.groups))
+        return {}
 
     @with_callbacks
-    def fit(self, X, y=None):
+    def fit(self, X: Any, y: Any = None) -> Self:
         """Evaluate the candidates on the noisy data, and fit the best.
 
         Parameters
@@ -123,66 +136,62 @@ class BaseSelfSupervisedSearch(ErrorEstimateMixin, MetaEstimatorMixin, BaseDenoi
         TypeError, ValueError
             If the data or a parameter are not valid, or if all candidates fail.
         """
-        if callable(self.estimator) and not hasattr(self.estimator, "fit"):
-            raise self._not_wrapped()
+        if not isinstance(self.estimator, BaseDenoiser | Pipeline):
+            raise NotSearchable.of(self.estimator)
         self._validate_params()
-        loss, memory = check_scoring(self.scoring), check_memory(self.memory)
-        array, X = as_float_data(X), unmasked(X)
-        answers: list[list[Answer]] = []
-        candidates: list[dict] = []
-        results: dict = {}
-        grouping = Grouping(X, array, scores_output(self.scoring))
-
-        def evaluate(
-            new: list[dict], plan=None, earlier=None, more_results=None
-        ) -> tuple[dict, list[list[Answer]]]:
-            if not new:
-                raise ValueError("The grid is empty: there is no candidate to evaluate.")
-            found, n_columns = self._evaluate(
-                grouping, new, loss, plan or self._round, memory, progress
-            )
-            if earlier is not None:
-                found = [answers[row] + more for row, more in zip(earlier, found, strict=True)]
-            answers.extend(found)
-            candidates.extend(new)
-            table = tabulate(candidates, answers, self.error_score, n_columns, more_results)
-            results.clear()
-            results.update(table)
-            return results, found
-
         with Task.of_fit(self, None) as progress:
-            self._run_search(evaluate)
-            warn_of_failures(candidates, answers, self.error_score)
-            index = self._checked_index(results)
-            best, refit_time = None, 0.0
+            evaluator = Evaluator(self, X, progress)
+            more = self._run_search(evaluator)
+            results = evaluator.results
+            results.warn_of_failures()
+            table = results.table()
+            index = self._checked_index(table)
             if self.refit:
-                params = clone(candidates[index], safe=False)
-                best = clone(clone(self.estimator).set_params(**params))
-                start = time.perf_counter()
-                refitting = progress.part("refit-with-best-params")
-                with refitting.shared_with(best), refitting:
-                    best.fit(X)
-                refit_time = time.perf_counter() - start
+                more |= self._refitted(results.candidates[index], unmasked(X), progress)
         # Nothing was kept up to here, so that a search that fails leaves nothing behind.
         for name in ("best_estimator_", "refit_time_", "_estimate"):
             self.__dict__.pop(name, None)  # of an earlier fit
-        if best is not None:
-            self.best_estimator_ = best
-            self.refit_time_ = refit_time
-        self.cv_results_ = results
-        self.best_index_ = int(index)
-        self.best_params_ = candidates[index]
-        self.best_score_ = float(results["mean_test_score"][index])
-        self.n_splits_ = sum(name.startswith("split") for name in results)
+        self.__dict__.update(more)
+        self.cv_results_ = table
+        self.best_index_ = index
+        self.best_params_ = results.candidates[index]
+        self.best_score_ = float(table["mean_test_score"][index])
+        self.n_splits_ = sum(name.startswith("split") for name in table)
         self.multimetric_ = False
-        self._noisy = array
-        wrapper = _last_step(self.estimator)
+        is_alone = not isinstance(self.estimator, Pipeline)
+        self._noisy = kept(X, evaluator.array if is_alone else unmasked(X))
         # The loss of a pipeline is that of the data which its last step sees.
-        chosen_by_loss = loss is squared_error and self.best_index_ == self._best_index(results)
-        if chosen_by_loss and wrapper is self.estimator:
+        chosen_by_loss = evaluator.loss is squared_error and index == self._best_index(table)
+        if chosen_by_loss and is_alone:
             params = clone(self.best_params_, safe=False)
-            self._warn_if_useless(clone(wrapper).set_params(**params))
+            self._warn_if_useless(clone(self.estimator).set_params(**params))
         return self
+
+    def _listed(self) -> list[dict]:
+        """Return the candidates, of which there has to be one."""
+        candidates = list(self._candidates())
+        if not candidates:
+            raise ValueError(
+                f"{self._space}={self.get_params(deep=False)[self._space]!r} is empty: give at "
+                "least one candidate."
+            )
+        return candidates
+
+    def _round(self, groups: list[Group]) -> Round:
+        """Return what all candidates are shown."""
+        n_splits = self.n_splits
+        if any(is_lazy(group.X) for group in groups):
+            places = _AUTO_PIECES if isinstance(n_splits, str) else n_splits
+            course = Course(groups, margin="auto", random_state=0, max_places=places)
+            return PiecesRound(course, 0, course.length)
+        if isinstance(n_splits, str):
+            # An exact form answers for all sets at once, and scores them at no cost.
+            n_splits = None if all(g.plan.is_single for g in groups) else _AUTO_SPLITS
+        return WholeRound(n_splits)
+
+    def _best_index(self, results: dict) -> int:
+        """Return the row of the candidate with the best score."""
+        return best_index(results)
 
     def _checked_index(self, results: dict) -> int:
         """Return the row of the candidate that `refit` chooses."""
@@ -200,92 +209,14 @@ class BaseSelfSupervisedSearch(ErrorEstimateMixin, MetaEstimatorMixin, BaseDenoi
             )
         return int(index)
 
-    # Evaluation -----------------------------------------------------------------------
-
-    def _not_wrapped(self):
-        return TypeError(
-            f"estimator={self.estimator!r} cannot be scored without clean data: pass "
-            f"{type(self).__name__}(JInvariantWrapper(...), ...), or a Pipeline that ends in a "
-            "JInvariantWrapper."
-        )
-
-    def _best_index(self, results: dict) -> int:
-        return best_index(results)
-
-    def _evaluate(
-        self, grouping: Grouping, candidates: list[dict], loss, plan, memory, progress: Task
-    ) -> tuple[list[list[Answer]], int | None]:
-        """Return the answers of each candidate, and the columns of the table for them."""
-        answers: list[list[Answer]] = [[] for _ in candidates]
-        grouping.clear()
-        for i, params in enumerate(candidates):
-            estimator = clone(self.estimator).set_params(**clone(params, safe=False))
-            try:
-                grouping.add(i, estimator, params)
-            except NotWrapped:
-                raise self._not_wrapped() from None
-            except Exception as error:
-                if self.error_score == "raise":
-                    raise
-                answers[i].append(failed(i, error))
-        if self.verbose:
-            print(f"Evaluating {len(candidates)} candidates on the noisy data alone")
-        groups = grouping.groups
-        this: Round = plan(groups)
-        n_calls = sum(len(group.members) * this.n_views(group) for group in groups)
-        members = [estimator for group in groups for _, estimator in group.members]
-        unseen: list[Answer] = []
-        with progress.part("candidates", n_calls) as evaluating:
-            # Made before any of them travels, since each of them holds them all.
-            parts = iter([evaluating.part("evaluation") for _ in range(n_calls)])
-            found = run(
-                self._calls(groups, loss, this, memory, parts, unseen),
-                threads=all(estimator.releases_gil for estimator in members),
-                n_jobs=self.n_jobs,
-                verbose=self.verbose,
-                pre_dispatch=self.pre_dispatch,
-            )
-        for one in (*found, *unseen):
-            answers[one.candidate].append(one)
-        return answers, this.n_columns
-
-    def _round(self, groups: list[Group]) -> Round:
-        """Return what all candidates are shown."""
-        n_splits = self.n_splits
-        if any(is_lazy(group.X) for group in groups):
-            places = _AUTO_PIECES if n_splits == "auto" else n_splits
-            course = Course(groups, margin="auto", random_state=0, max_places=places)
-            return PiecesRound(course, 0, course.length)
-        if n_splits == "auto":
-            # An exact form answers for all sets at once, and scores them at no cost.
-            n_splits = None if all(g.plan.is_single for g in groups) else _AUTO_SPLITS
-        return WholeRound(n_splits)
-
-    def _calls(
-        self, groups, loss, this: Round, memory, parts: Iterator[Task], unseen: list[Answer]
-    ) -> Iterator:
-        """Yield the tasks of joblib; a view is made once, when its first task is due."""
-        for group in groups:
-            asks = []
-            for i, estimator in group.members:
-                ask: Callable = partial(answer, i, estimator, loss, self.error_score)
-                if memory is not None:
-                    ask = Remembered(memory, key_of(estimator, loss), i, ask)
-                asks.append(portable(ask))
-            views = this.views(group)
-            while True:
-                try:
-                    view = next(views, None)
-                except Exception as error:
-                    if self.error_score == "raise":
-                        raise
-                    unseen.extend(failed(i, error) for i, _ in group.members)
-                    break
-                if view is None:
-                    break
-                args = (view,) if memory is None else (view, key_of(view))
-                for ask in asks:
-                    yield task(ask, next(parts, Task(None)), *args)
+    def _refitted(self, params: dict, X: Any, progress: Task) -> dict[str, Any]:
+        """Return a candidate fitted to the data, and the seconds that this took."""
+        best = clone(clone(self.estimator).set_params(**clone(params, safe=False)))
+        start = time.perf_counter()
+        refitting = progress.part("refit-with-best-params")
+        with refitting.shared_with(best), refitting:
+            best.fit(X)
+        return {"best_estimator_": best, "refit_time_": time.perf_counter() - start}
 
     # scikit-learn's interface ----------------------------------------------------------
 
@@ -306,24 +237,10 @@ class BaseSelfSupervisedSearch(ErrorEstimateMixin, MetaEstimatorMixin, BaseDenoi
         check_is_fitted(self)
         return self.best_estimator_.transform(unmasked(X))
 
-    @available_if(_refit_done)
-    def predict(self, X: Any) -> Any:
-        """Denoise with the best candidate: the same as `transform`.
-
-        Parameters
-        ----------
-        X : array-like
-            The noisy data.
-
-        Returns
-        -------
-        ndarray of the shape of `X`
-            The denoised data.
-        """
-        return self.transform(X)
+    predict = available_if(_refit_done)(BaseDenoiser.predict)
 
     @available_if(_refit_done)
-    def score(self, X, y=None):
+    def score(self, X: Any, y: Any = None) -> float:
         """Return the score of the best candidate.
 
         Parameters
@@ -342,9 +259,27 @@ class BaseSelfSupervisedSearch(ErrorEstimateMixin, MetaEstimatorMixin, BaseDenoi
         check_is_fitted(self)
         return self.best_estimator_.score(unmasked(X), y)
 
-    @available_if(_best_has_names)
+    def set_output(self, *, transform: str | None = None) -> Self:
+        """Set the container of the output, of the estimator that is searched over.
+
+        Parameters
+        ----------
+        transform : {"default", "pandas", "polars"}, default=None
+            The container, for data whose columns have names; None changes nothing.
+
+        Returns
+        -------
+        object
+            The search itself.
+        """
+        self.estimator.set_output(transform=transform)
+        if "best_estimator_" in self.__dict__ and _has_names(self):
+            self.best_estimator_.set_output(transform=transform)
+        return self
+
+    @available_if(_has_names)
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
-        """Return the names of the columns of a table: those that it came with.
+        """Return the names of the columns of the output.
 
         Parameters
         ----------
@@ -357,25 +292,27 @@ class BaseSelfSupervisedSearch(ErrorEstimateMixin, MetaEstimatorMixin, BaseDenoi
             The names.
         """
         check_is_fitted(self)
-        return self.best_estimator_.get_feature_names_out()
+        return _last_step(self._best).get_feature_names_out()
 
     @property
     def n_features_in_(self) -> int:
         """The length of the second axis of the data, if there are two."""
-        return self._of_best("n_features_in_")
+        return self._best.n_features_in_
 
     @property
     def feature_names_in_(self) -> np.ndarray:
         """The names of the columns, if the data are a table with names."""
-        return self._of_best("feature_names_in_")
+        return self._best.feature_names_in_
 
-    def _of_best(self, name: str) -> Any:
-        if not hasattr(self, "best_estimator_"):
+    @property
+    def _best(self) -> Any:
+        """The best estimator, or an AttributeError."""
+        if "best_estimator_" not in self.__dict__:
             raise AttributeError(f"This {type(self).__name__} has no fitted estimator.")
-        return getattr(self.best_estimator_, name)
+        return self.best_estimator_
 
     def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "best_index_")
+        return "best_index_" in self.__dict__
 
     # The contract: a search answers for its best estimator -----------------------------
 
@@ -404,19 +341,20 @@ class BaseSelfSupervisedSearch(ErrorEstimateMixin, MetaEstimatorMixin, BaseDenoi
         check_is_fitted(self)
         return self._denoiser.output_and_divergence(X, noise)
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags = get_tags(self.estimator).input_tags
         tags.transformer_tags = get_tags(self.estimator).transformer_tags
         return tags
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict:
         # The data are kept for plots only, and would make a pickle as large as they are.
         state = super().__getstate__()
         return {name: value for name, value in state.items() if name != "_noisy"}
 
 
-def _last_step(estimator):
+def _last_step(estimator: Any) -> Any:
+    """Return the last step of a pipeline, and of pipelines in it."""
     while isinstance(estimator, Pipeline):
         estimator = estimator[-1]
     return estimator

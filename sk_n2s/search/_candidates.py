@@ -4,44 +4,49 @@ from __future__ import annotations
 
 from copy import deepcopy
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
-import numpy as np
 from sklearn.pipeline import Pipeline
 
 from .._utils.base import BaseDenoiser
 from .._utils.lazy import as_float_data
+from .._utils.readable import readable
+from ..masking.partitions import Partition
 from ..masking.views import ViewPlan
 from ..noise.model import NoiseModel, check_noise
 from ..risk.noise_level import noise_of
 
-__all__ = ["Group", "Grouping", "NotWrapped"]
+__all__ = ["Group", "Grouping", "NotSearchable"]
 
 
-class NotWrapped(Exception):
-    """The estimator does not make views."""
+class NotSearchable(TypeError):
+    """The estimator hides no entries, so that it cannot be scored without clean data."""
+
+    @classmethod
+    def of(cls, estimator: Any) -> NotSearchable:
+        """Return the error for an estimator that is none of the package's."""
+        return cls(
+            f"estimator={readable(estimator)} cannot be scored without clean data: search over a "
+            "JInvariantWrapper, or over a Pipeline that ends in one."
+        )
 
 
-class Group:
+class Group(NamedTuple):
     """Candidates that see the same views.
-
-    Parameters
-    ----------
-    plan : ViewPlan
-        How the entries are hidden.
-    X : ndarray
-        The data that the candidates see.
 
     Attributes
     ----------
+    plan : ViewPlan
+        How the entries are hidden.
+    X : ndarray or dask array
+        The data that the candidates see.
     members : list of (int, estimator)
         The candidates' numbers, and what answers for them.
     """
 
-    def __init__(self, plan: ViewPlan, X: np.ndarray):
-        self.plan = plan
-        self.X = X
-        self.members: list[tuple[int, Any]] = []
+    plan: ViewPlan
+    X: Any
+    members: list[tuple[int, BaseDenoiser]]
 
 
 class Grouping:
@@ -63,33 +68,43 @@ class Grouping:
         The groups, in the order of their first candidates.
     """
 
-    def __init__(self, X, array, score_output: bool | None = False):
+    def __init__(self, X: Any, array: Any, score_output: bool | None = False):
         self.X = X
         self.score_output = score_output
         self.groups: list[Group] = []
         self._heads: list[tuple[str, dict, Any]] = []
-        self._arrays: list[tuple[Any, np.ndarray]] = [(X, array)]
+        self._arrays: list[tuple[Any, Any]] = [(X, array)]
         self._noises: list[tuple[Any, tuple, NoiseModel]] = []
+        self._drawn: list[tuple[Partition, Partition]] = []
 
     def clear(self) -> None:
         """Forget the candidates; what was learnt from the data stays."""
         self.groups = []
 
-    def add(self, number: int, estimator, params: dict) -> None:
+    def add(self, number: int, estimator: Any, params: dict) -> None:
         """Add a candidate."""
-        estimator, X = self._behind_head(estimator, params)
-        plan = estimator.view_plan(X)
-        if self._scores_output(estimator):
-            plan = replace(plan, noise=self._noise_of(estimator, X))
+        denoiser, X = self._behind_head(estimator, params)
+        plan = denoiser.view_plan(X)
+        plan = replace(plan, partition=self._drawn_once(plan.partition))
+        if self._scores_output(denoiser):
+            plan = replace(plan, noise=self._noise_of(denoiser, X))
         for group in self.groups:
             if group.X is X and _equal(group.plan, plan):
                 break
         else:
-            group = Group(plan, X)
+            group = Group(plan, X, [])
             self.groups.append(group)
-        group.members.append((number, estimator))
+        group.members.append((number, denoiser))
 
-    def _behind_head(self, estimator, params: dict) -> tuple[Any, np.ndarray]:
+    def _drawn_once(self, partition: Partition) -> Partition:
+        """Return the same sets for equal partitions, so that all candidates are scored alike."""
+        for given, drawn in self._drawn:
+            if given is partition or _equal(given, partition):
+                return drawn
+        self._drawn.append((partition, partition.drawn()))
+        return self._drawn[-1][1]
+
+    def _behind_head(self, estimator: Any, params: dict) -> tuple[BaseDenoiser, Any]:
         """Return what makes the views, and the data that it sees."""
         X, path = self.X, ""  # as the user gave it: a pipeline may want a table, or integers
         while isinstance(estimator, Pipeline):
@@ -108,10 +123,16 @@ class Grouping:
                 self._heads.append((path, settings, data))
             estimator, X, path = last, data, inside
         if not isinstance(estimator, BaseDenoiser):
-            raise NotWrapped
+            raise NotSearchable.of(estimator)
+        if type(estimator).view_plan is BaseDenoiser.view_plan:  # which refuses
+            raise NotSearchable(
+                f"estimator={readable(estimator)} chooses by itself and hides no entries, so that "
+                "it cannot be a candidate of a search: search over a JInvariantWrapper."
+            )
         return estimator, self._as_array(X)
 
     def _scores_output(self, denoiser: BaseDenoiser) -> bool:
+        """Return whether the output of a candidate is scored, rather than its prediction."""
         if self.score_output is None:
             return denoiser.scores_output
         # The score of an invariant output is that of the prediction, set by set.
@@ -128,7 +149,7 @@ class Grouping:
         self._noises.append((X, axes, noise_of(None, X, axes.channel, axes.batch)))
         return self._noises[-1][2]
 
-    def _as_array(self, X) -> np.ndarray:
+    def _as_array(self, X: Any) -> Any:
         """Return the same array for the same data, so that candidates can share views of it."""
         for data, array in self._arrays:
             if data is X:
@@ -142,7 +163,8 @@ def _identical(a: dict, b: dict) -> bool:
     return a.keys() == b.keys() and all(a[k] is b[k] for k in a)
 
 
-def _equal(a: ViewPlan, b: ViewPlan) -> bool:
+def _equal(a: Any, b: Any) -> bool:
+    """Return whether two plans or partitions are equal, as far as they can tell."""
     try:
         return bool(a == b)
     except Exception:  # they hold arrays, or what a user wrote, and do not compare to a truth

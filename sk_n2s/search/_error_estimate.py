@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+from mmap import mmap
 from typing import Any
 
 import numpy as np
@@ -10,7 +12,7 @@ from sklearn.pipeline import Pipeline
 
 from .._utils.arrays import has_nan
 from .._utils.base import BaseDenoiser
-from .._utils.lazy import as_float_data, in_memory
+from .._utils.lazy import as_float_data, in_memory, is_lazy
 from .._utils.tiling import middle, sample
 from .._utils.warn import warn
 from ..losses import squared_error
@@ -19,10 +21,31 @@ from ..noise.model import NoiseModel, check_noise
 from ..risk.error_estimate import LEVEL_ERROR, ErrorEstimate, summarise
 from ..risk.noise_level import noise_of
 
-__all__ = ["ErrorEstimateMixin"]
+__all__ = ["ErrorEstimateMixin", "kept"]
 
 #: Entries from which the level of the noise is read where only a warning rests upon it.
 _GLANCE = 2**13
+
+
+def kept(X: Any, data: Any) -> Any:
+    """Return data as they are now, whatever is written into `X` later, which they are made of."""
+    if is_lazy(data):
+        return data
+    if not isinstance(data, np.ndarray):
+        return deepcopy(data)
+    made_here = isinstance(X, list | tuple)
+    made_here |= isinstance(X, np.ndarray) and not np.may_share_memory(X, data)
+    return data if made_here or _is_read_only(data) else data.copy()
+
+
+def _is_read_only(array: np.ndarray) -> bool:
+    """Return whether an array, and those that it is a view of, cannot be written into."""
+    base: Any = array
+    while isinstance(base, np.ndarray):
+        if base.flags.writeable:
+            return False
+        base = base.base
+    return base is None or isinstance(base, mmap)
 
 
 class ErrorEstimateMixin:
@@ -30,6 +53,7 @@ class ErrorEstimateMixin:
 
     # What a fitted search has.
     _noisy: Any
+    best_estimator_: Any
     best_params_: dict
     best_score_: float
 
@@ -58,23 +82,25 @@ class ErrorEstimateMixin:
         """Its confidence interval of 95 %."""
         return self.error_estimate_.psnr_interval
 
-    def _estimated(self):
+    def _estimated(self) -> tuple[ErrorEstimate, NoiseModel]:
         """Estimate the error, at the first use: plain and blended outputs need more calls."""
         known = self.__dict__.get("_estimate")
         if known is not None:
             return known
-        if not hasattr(self, "best_estimator_"):
+        if "best_estimator_" not in self.__dict__:
             raise AttributeError(
                 f"This {type(self).__name__} has no fitted estimator to estimate the error of."
             )
-        if not hasattr(self, "_noisy"):
+        if "_noisy" not in self.__dict__:
             raise AttributeError(
                 "The error was not estimated before this search was pickled, which leaves the data "
                 "behind: use error_estimate_ first."
             )
         X, wrapper = self._noisy, self.best_estimator_
         while isinstance(wrapper, Pipeline):
-            X, wrapper = as_float_data(wrapper[:-1].transform(X)), wrapper[-1]
+            X = wrapper[:-1].transform(deepcopy(X)) if len(wrapper) > 1 else X
+            wrapper = wrapper[-1]
+        X = as_float_data(X)
         axes = wrapper.axes(X.ndim)
         channel, batch = axes.channel, axes.batch
         noise = noise_of(wrapper.noise, X, channel, batch)
@@ -93,7 +119,7 @@ class ErrorEstimateMixin:
         self.__dict__["_estimate"] = summarise(losses, variance, output, doubt), noise
         return self.__dict__["_estimate"]
 
-    def _warn_if_useless(self, wrapper) -> None:
+    def _warn_if_useless(self, wrapper: BaseDenoiser) -> None:
         """Say so if the noisy data are nearer to the truth than the best candidate."""
         level = _quick_level(wrapper, self._noisy)
         error = -self.best_score_ - level**2

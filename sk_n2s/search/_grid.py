@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 from sklearn.model_selection import ParameterGrid, ParameterSampler
@@ -40,9 +42,11 @@ class SelfSupervisedSearchCV(BaseSelfSupervisedSearch):
         is a function ``loss(target, prediction)`` that returns one loss for each entry;
         scores are minus its mean.
     n_splits : int, "auto" or None, default="auto"
-        How many sets of the partition are scored, evenly spread over them; None scores
-        all. A candidate that needs masks is called once for each. "auto" means 4, and all
-        if every candidate has an exact form, which scores all sets in one call. Of a dask
+        How many sets of the partition are scored, spread over them: of a grid, in all of its
+        rows and columns alike; None scores all. A candidate that needs masks is called once
+        for each. "auto" means 4, and all if every candidate has an exact form, which scores
+        all sets in one call. Few sets see a fine periodic pattern at few of its phases: score
+        all of such data. Of a dask
         array it is the number of pieces that are scored, of 16384 entries each, with one
         set hidden in each; "auto" means 32.
     n_jobs : int, default=None
@@ -128,17 +132,17 @@ class SelfSupervisedSearchCV(BaseSelfSupervisedSearch):
 
     def __init__(
         self,
-        estimator,
-        param_grid,
+        estimator: Any,
+        param_grid: Any,
         *,
-        scoring=None,
-        n_splits="auto",
-        n_jobs=None,
-        refit=True,
-        verbose=0,
-        pre_dispatch="2*n_jobs",
-        error_score=np.nan,
-        memory=None,
+        scoring: Any = None,
+        n_splits: int | str | None = "auto",
+        n_jobs: int | None = None,
+        refit: bool | Callable = True,
+        verbose: int = 0,
+        pre_dispatch: int | str = "2*n_jobs",
+        error_score: float | str = np.nan,
+        memory: Any = None,
     ):
         super().__init__(
             estimator,
@@ -153,8 +157,8 @@ class SelfSupervisedSearchCV(BaseSelfSupervisedSearch):
         )
         self.param_grid = param_grid
 
-    def _run_search(self, evaluate):
-        evaluate(list(ParameterGrid(self.param_grid)))
+    def _candidates(self) -> Iterable[dict]:
+        return ParameterGrid(self.param_grid)
 
 
 class SelfSupervisedRandomizedSearchCV(BaseSelfSupervisedSearch):
@@ -208,21 +212,23 @@ class SelfSupervisedRandomizedSearchCV(BaseSelfSupervisedSearch):
         "random_state": ["random_state"],
     }
 
+    _space = "param_distributions"
+
     def __init__(
         self,
-        estimator,
-        param_distributions,
+        estimator: Any,
+        param_distributions: Any,
         *,
-        n_iter=10,
-        scoring=None,
-        n_splits="auto",
-        n_jobs=None,
-        refit=True,
-        verbose=0,
-        pre_dispatch="2*n_jobs",
-        error_score=np.nan,
-        memory=None,
-        random_state=None,
+        n_iter: int = 10,
+        scoring: Any = None,
+        n_splits: int | str | None = "auto",
+        n_jobs: int | None = None,
+        refit: bool | Callable = True,
+        verbose: int = 0,
+        pre_dispatch: int | str = "2*n_jobs",
+        error_score: float | str = np.nan,
+        memory: Any = None,
+        random_state: Any = None,
     ):
         super().__init__(
             estimator,
@@ -239,8 +245,7 @@ class SelfSupervisedRandomizedSearchCV(BaseSelfSupervisedSearch):
         self.n_iter = n_iter
         self.random_state = random_state
 
-    def _run_search(self, evaluate):
-        drawn = ParameterSampler(
+    def _candidates(self) -> Iterable[dict]:
+        return ParameterSampler(
             self.param_distributions, self.n_iter, random_state=self.random_state
         )
-        evaluate(list(drawn))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from math import ceil
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -12,9 +13,10 @@ from sklearn.model_selection import ParameterGrid
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from ._base import BaseSelfSupervisedSearch
-from ._candidates import Group
-from ._evaluation import Answer, losses_of
+from ._evaluation import Answer
+from ._evaluator import Batch, Evaluator
 from ._resources import Course, PiecesRound
+from ._results import losses_of
 
 __all__ = ["SelfSupervisedHalvingSearchCV"]
 
@@ -127,22 +129,22 @@ class SelfSupervisedHalvingSearchCV(BaseSelfSupervisedSearch):
 
     def __init__(
         self,
-        estimator,
-        param_grid,
+        estimator: Any,
+        param_grid: Any,
         *,
-        factor=3,
-        min_resources="auto",
-        max_resources="auto",
-        aggressive_elimination=False,
-        margin="auto",
-        scoring=None,
-        n_jobs=None,
-        refit=True,
-        verbose=0,
-        pre_dispatch="2*n_jobs",
-        error_score=np.nan,
-        memory=None,
-        random_state=0,
+        factor: float = 3,
+        min_resources: int | str = "auto",
+        max_resources: int | str = "auto",
+        aggressive_elimination: bool = False,
+        margin: int | str | None = "auto",
+        scoring: Any = None,
+        n_jobs: int | None = None,
+        refit: bool | Callable = True,
+        verbose: int = 0,
+        pre_dispatch: int | str = "2*n_jobs",
+        error_score: float | str = np.nan,
+        memory: Any = None,
+        random_state: Any = 0,
     ):
         super().__init__(
             estimator,
@@ -162,82 +164,66 @@ class SelfSupervisedHalvingSearchCV(BaseSelfSupervisedSearch):
         self.margin = margin
         self.random_state = random_state
 
-    def _run_search(self, evaluate):
-        more: dict[str, list] = {"iter": [], "n_resources": []}
-        n_candidates: list[int] = []
-        n_resources: list[int] = []
+    def _candidates(self) -> Iterable[dict]:
+        return ParameterGrid(self.param_grid)
 
-        def compare(candidates: list[dict], make: Callable, rows: list[int] | None = None):
-            """Evaluate candidates, in an iteration of their own."""
-
-            def plan(groups: list[Group]) -> PiecesRound:
-                this = make(groups)
-                n_resources.append(this.n_entries)
-                more["n_resources"] += [this.n_entries] * len(candidates)
-                return this
-
-            more["iter"] += [len(n_candidates)] * len(candidates)
-            n_candidates.append(len(candidates))
-            return evaluate(candidates, plan, rows, more)[1]
-
-        course: Course | None = None
-        seen, target = 0, 0
-
-        def next_pieces(groups: list[Group]) -> PiecesRound:
-            nonlocal course, target
-            if course is None and groups:
-                limits = {"max_places": _LAST, "max_resources": self.max_resources}
-                course = Course(groups, self.margin, self.random_state, **limits)
-                target = course.places(self.min_resources, _FIRST)
-            return PiecesRound(course, seen, target)
-
-        def all_data(groups: list[Group]) -> PiecesRound:
-            return PiecesRound(Course(groups, None, self.random_state, max_places=1), 0, 1)
-
-        candidates = list(ParameterGrid(self.param_grid))
-        rows, fewest = None, 1
+    def _run_search(self, evaluator: Evaluator) -> dict[str, Any]:
+        batch = evaluator.gather(self._listed())
+        course = Course(batch.groups, self.margin, self.random_state, _LAST, self.max_resources)
+        fewest = _FINALISTS if self._has_final(course) else 1
+        seen, target = 0, course.places(self.min_resources, _FIRST)
+        earlier: list[list[Answer]] | None = None
+        race = _Race(evaluator)
         while True:
-            first = len(more["iter"])
-            answers = compare(candidates, next_pieces, rows)
-            if course is not None and self._has_final(course):
-                fewest = _FINALISTS
+            answers = race.run(batch, PiecesRound(course, seen, target), earlier)
             kept = _tied_with_the_best(answers, fewest)
             if self.aggressive_elimination:
-                kept = kept[: max(fewest, ceil(len(candidates) / self.factor))]
-            if course is None or len(kept) <= fewest or target >= course.length:
+                kept = kept[: max(fewest, ceil(len(answers) / self.factor))]
+            if len(kept) <= fewest or target >= course.length:
                 break
             kept.sort()
-            rows = [first + k for k in kept]
-            candidates = [candidates[k] for k in kept]
+            earlier = [answers[k] for k in kept]
+            batch = evaluator.gather([batch.candidates[k] for k in kept])
             seen, target = target, min(course.length, ceil(target * self.factor))
         if fewest > 1 and len(kept) > 1:
-            finalists = [candidates[k] for k in sorted(kept[:fewest])]
-            kept = _tied_with_the_best(compare(finalists, all_data), 1)
-        self._outcome = {
-            "n_resources_": n_resources,
-            "n_candidates_": n_candidates,
+            batch = evaluator.gather([batch.candidates[k] for k in sorted(kept[:fewest])])
+            whole = Course(batch.groups, None, self.random_state, max_places=1)
+            kept = _tied_with_the_best(race.run(batch, PiecesRound(whole, 0, 1)), 1)
+        return {
+            "n_resources_": race.n_resources,
+            "n_candidates_": race.n_candidates,
             "n_remaining_candidates_": len(kept),
-            "n_iterations_": len(n_candidates),
-            "min_resources_": n_resources[0],
-            "max_resources_": max(n_resources[-1], 0 if course is None else course.max_entries),
-            "margin_": None if course is None else course.margin,
+            "n_iterations_": len(race.n_candidates),
+            "min_resources_": race.n_resources[0],
+            "max_resources_": max(race.n_resources[-1], course.max_entries),
+            "margin_": course.margin,
         }
 
     def _has_final(self, course: Course) -> bool:
         """Return whether the best are compared on all of the data in the end."""
         return self.max_resources == "auto" and not (course.is_trusted or course.is_lazy)
 
-    def _best_index(self, results):
+    def _best_index(self, results: dict) -> int:
         last = np.flatnonzero(results["iter"] == results["iter"].max())
         return int(last[np.argmin(results["rank_test_score"][last])])
 
-    def fit(self, X, y=None):  # noqa: D102
-        try:
-            super().fit(X, y)
-            self.__dict__.update(self._outcome)
-        finally:
-            self.__dict__.pop("_outcome", None)
-        return self
+
+class _Race:
+    """The iterations of a race, and what is told of them."""
+
+    def __init__(self, evaluator: Evaluator):
+        self._evaluator = evaluator
+        self.n_candidates: list[int] = []
+        self.n_resources: list[int] = []
+
+    def run(
+        self, batch: Batch, shown: PiecesRound, earlier: list[list[Answer]] | None = None
+    ) -> list[list[Answer]]:
+        """Evaluate candidates, in an iteration of their own."""
+        about = {"iter": len(self.n_candidates), "n_resources": shown.n_entries}
+        self.n_candidates.append(len(batch.candidates))
+        self.n_resources.append(shown.n_entries)
+        return self._evaluator.evaluate(batch, shown, earlier, **about)
 
 
 def _tied_with_the_best(answers: list[list[Answer]], fewest: int) -> list[int]:

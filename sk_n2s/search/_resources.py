@@ -13,6 +13,7 @@ from sklearn.utils import check_random_state
 from .._utils.lazy import in_memory, is_lazy
 from .._utils.tiling import Piece, divide
 from ..denoisers.traits import Reach
+from ..masking.base import spread_out
 from ..masking.views import View
 from ._candidates import Group
 
@@ -58,13 +59,13 @@ class WholeRound(Round):
     def __init__(self, n_splits: int | None):
         self._n_splits = n_splits
 
-    def n_views(self, group):  # noqa: D102
+    def n_views(self, group: Group) -> int:  # noqa: D102
         if group.plan.is_single:
             return 1
         total = group.plan.get_n_splits(group.X)
         return total if self._n_splits is None else min(self._n_splits, total)
 
-    def views(self, group):  # noqa: D102
+    def views(self, group: Group) -> Iterator[View]:  # noqa: D102
         return group.plan.views(group.X, self._n_splits)
 
 
@@ -111,48 +112,51 @@ class Course:
         that are not in memory.
     """
 
-    def __init__(self, groups: list[Group], margin, random_state, max_places, max_resources="auto"):
-        plan, X = groups[0].plan, groups[0].X
+    def __init__(
+        self,
+        groups: list[Group],
+        margin: int | str | None,
+        random_state: Any,
+        max_places: int | None,
+        max_resources: int | str = "auto",
+    ):
+        X = groups[0].X
         if any(group.X.shape != X.shape for group in groups):
             raise ValueError(
                 "The candidates see data of different shapes, on which they cannot race: use "
                 "SelfSupervisedSearchCV."
             )
-        self.is_masked = not all(group.plan.is_single for group in groups)
-        reaches = [e.reach(X.ndim) for group in groups for _, e in group.members]
-        self.margin = _common_margin(reaches) if margin == "auto" else margin
-        plans = [group.plan for group in groups]
-        if self.is_masked and any(0 in p.partition.period(X.ndim, p.axes) for p in plans):
-            self.margin = None  # the partition divides nothing but the whole
-        rng = check_random_state(random_state)
         self.is_lazy = is_lazy(X)
-        self.is_trusted = self.margin is None or None not in reaches
+        self._is_masked = not all(group.plan.is_single for group in groups)
+        reaches = [e.reach(X.ndim) for group in groups for _, e in group.members]
+        self.margin = _common_margin(reaches) if isinstance(margin, str) else margin
+        if self._is_masked and not all(map(_divides_pieces, groups)):
+            self.margin = None
         if self.margin is None and self.is_lazy:
             raise ValueError(
                 "A candidate looks at the whole array, which is not in memory: set its halo, how "
                 "many entries around a piece it is to be shown, or compute the array first."
             )
-        if self.margin is None:
-            whole = (slice(None),) * X.ndim
-            core = tuple(slice(0, n) for n in X.shape)
-            pieces = [Piece(whole, core, _BLOCKS)]
-        else:
-            items = groups[0].members[0][1].axes(X.ndim).batch
-            pieces = list(divide(X.shape, plan.axes, items, self.margin, _INSIDE))
-            rng.shuffle(pieces)
+        self.is_trusted = self.margin is None or None not in reaches
+        rng = check_random_state(random_state)
+        pieces = _pieces(groups[0], self.margin, rng)
         self._n_sets = 1
-        if self.is_masked:
+        if self._is_masked:
             self._n_sets = min(group.plan.get_n_splits(X) for group in groups)
         self._offset = rng.randint(self._n_sets, size=len(pieces))
         inside = np.mean([prod(s.stop - s.start for s in p.core) for p in pieces])
         self.n_entries = float(inside) / self._n_sets
         self.length = len(pieces) * self._n_sets
         self.length = self.places(max_resources, max_places)
+        self._choose(X, pieces)
+
+    def _choose(self, X: Any, pieces: list[Piece]) -> None:
+        """Choose pieces in which something was measured, those of like contents far apart."""
         most = min(self.length, len(pieces))
         known = _measured(pieces, X, most if self.is_lazy else _LOOKED_AT)
         if len(known) > 1:
             known = _by_variance(known)
-        self._ranks = _spread_out(len(known))[:most]
+        self._ranks = spread_out(len(known))[:most]
         kept = [known[rank] for rank in self._ranks]
         self._pieces = [piece for piece, _ in kept]
         self._parts: list[tuple[Any, list[np.ndarray]]] = [(X, [part for _, part in kept])]
@@ -163,10 +167,10 @@ class Course:
         """How many entries are scored on the whole course, about."""
         return round(self.length * self.n_entries)
 
-    def places(self, resources, otherwise: int | None) -> int:
+    def places(self, resources: int | str, otherwise: int | None) -> int:
         """Return how many places there are for resources."""
         wanted = self.length if otherwise is None else otherwise
-        if resources != "auto":
+        if not isinstance(resources, str):
             wanted = max(1, round(resources / self.n_entries))
         return min(wanted, self.length)
 
@@ -176,15 +180,15 @@ class Course:
             turn, k = divmod(place, len(self._pieces))
             piece, index = self._pieces[k], None
             part = self._parts_of(group.X)[k]
-            if self.is_masked:
-                n_sets = group.plan.get_n_splits(part)
-                index = (turn + int(self._offset[k])) % min(n_sets, self._n_sets)
+            if self._is_masked:
+                order = group.plan.partition.order(part, group.plan.axes)[: self._n_sets]
+                index = order[(turn + int(self._offset[k])) % len(order)]
             # Numbered by rank: units that lie next to each other are of like contents.
             number = turn * _LOOKED_AT + self._ranks[k]
             first = number * piece.n_blocks**group.X.ndim
             yield group.plan.view_of_piece(part, piece, index, first)
 
-    def _parts_of(self, X) -> list[np.ndarray]:
+    def _parts_of(self, X: Any) -> list[np.ndarray]:
         """Return the pieces of an array, with margins; of a lazy one, they are kept."""
         for known, parts in self._parts:
             if known is X:
@@ -198,8 +202,8 @@ class PiecesRound(Round):
 
     Parameters
     ----------
-    course : Course or None
-        The pieces; None where no candidate can be shown any.
+    course : Course
+        The pieces.
     start, stop : int
         The first place, and the one after the last.
     """
@@ -207,21 +211,36 @@ class PiecesRound(Round):
     #: Few columns, in which the pieces are gathered.
     n_columns = 4
 
-    def __init__(self, course: Course | None, start: int, stop: int):
+    def __init__(self, course: Course, start: int, stop: int):
         self._course, self._start, self._stop = course, start, stop
 
     @property
     def n_entries(self) -> int:
         """How many entries are scored up to the last place, about."""
-        return 0 if self._course is None else round(self._stop * self._course.n_entries)
+        return round(self._stop * self._course.n_entries)
 
-    def n_views(self, group):  # noqa: D102
+    def n_views(self, group: Group) -> int:  # noqa: D102
         return self._stop - self._start
 
-    def views(self, group):  # noqa: D102
-        if self._course is None:
-            return iter(())
+    def views(self, group: Group) -> Iterator[View]:  # noqa: D102
         return self._course.views(group, self._start, self._stop)
+
+
+def _divides_pieces(group: Group) -> bool:
+    """Return whether the partition of a group divides pieces as well, and not only the whole."""
+    return 0 not in group.plan.partition.period(group.X.ndim, group.plan.axes)
+
+
+def _pieces(group: Group, margin: int | None, rng: np.random.RandomState) -> list[Piece]:
+    """Return the whole of the data, or pieces of them with a margin, in random order."""
+    shape = group.X.shape
+    if margin is None:
+        whole = (slice(None),) * len(shape)
+        return [Piece(whole, tuple(slice(0, n) for n in shape), _BLOCKS)]
+    items = group.members[0][1].axes(len(shape)).batch
+    pieces = list(divide(shape, group.plan.axes, items, margin, _INSIDE))
+    rng.shuffle(pieces)  # type: ignore[arg-type]
+    return pieces
 
 
 def _common_margin(reaches: list[Reach | None]) -> int | None:
@@ -231,7 +250,7 @@ def _common_margin(reaches: list[Reach | None]) -> int | None:
     return None if margin == inf else ceil(margin)
 
 
-def _measured(pieces: list[Piece], X, limit: int) -> list[tuple[Piece, np.ndarray]]:
+def _measured(pieces: list[Piece], X: Any, limit: int) -> list[tuple[Piece, np.ndarray]]:
     """Return the first pieces in which something was measured."""
     kept: list[tuple[Piece, np.ndarray]] = []
     for first in range(0, len(pieces), max(1, limit)):
@@ -253,10 +272,3 @@ def _by_variance(pieces: list[tuple[Piece, np.ndarray]]) -> list[tuple[Piece, np
     """Return pieces in the order of their variance, the largest first."""
     variance = [float(np.nanvar(part[piece.core], dtype=np.float64)) for piece, part in pieces]
     return [pieces[k] for k in np.argsort(variance, kind="stable")[::-1]]
-
-
-def _spread_out(n: int) -> list[int]:
-    """Return the numbers below n in an order of which every beginning is spread over them."""
-    bits = max(1, (n - 1).bit_length())
-    order = [int(f"{k:0{bits}b}"[::-1], 2) for k in range(2**bits)]
-    return [k for k in order if k < n]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
 
 __all__ = ["WholeArray"]
@@ -14,7 +17,7 @@ class _Rows(np.ndarray):
     of an image mean nothing out of order, so a draw of n rows becomes n rows in a run.
     """
 
-    def __getitem__(self, key):
+    def __getitem__(self, key: Any) -> Any:
         drawn = key[0] if isinstance(key, tuple) and key[1:] == (...,) else key
         if not (isinstance(drawn, np.ndarray) and drawn.ndim == 1 and drawn.dtype.kind in "iu"):
             return super().__getitem__(key)
@@ -48,7 +51,7 @@ class WholeArray:
     {'radius': 3}
     """
 
-    def get_n_splits(self, X=None, y=None, groups=None) -> int:
+    def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
         """Return 1.
 
         Parameters
@@ -63,7 +66,9 @@ class WholeArray:
         """
         return 1
 
-    def split(self, X, y=None, groups=None):
+    def split(
+        self, X: Any, y: Any = None, groups: Any = None
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield all rows for fitting, and all rows for scoring.
 
         Parameters
