@@ -74,7 +74,8 @@ def test_the_inverse_by_blocks(order, dtype, rng):
 @pytest.mark.parametrize("ridge", [False, True])
 def test_weights_sum_to_one_and_are_the_best_that_do(ridge, rng):
     basis, power = rng.normal(size=(3, 8, 20)), rng.uniform(1, 2, size=(3, 8))
-    theta = _mixing(basis, power, ridge=ridge)
+    theta, spread = _mixing(basis, power, ridge=ridge)
+    np.testing.assert_allclose(spread[1], power[1] @ theta[1] ** 2)
     np.testing.assert_allclose(theta.sum(axis=1), 1)
     if ridge:  # ‖X̂θ − x̂‖² + Σ v θ²
 

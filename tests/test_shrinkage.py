@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy import fft
 
+from sk_n2s._utils.readable import readable
 from sk_n2s.denoisers import DENOISERS, bm3d, dct, nl_means, tv, tv_bregman
 
 
@@ -102,6 +103,7 @@ def test_dct_and_split_bregman_gain_many_decibels(noisy, clean):
         (partial(dct, threshold=-1), "threshold=-1 must be"),
         (partial(dct, sigma=np.nan), "sigma=nan must be"),
     ],
+    ids=readable,
 )
 def test_a_parameter_that_does_not_fit_is_named(call, message):
     with pytest.raises(ValueError, match=message):
