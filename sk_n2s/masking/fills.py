@@ -127,8 +127,8 @@ def _neighbours(
         X, visible = np.pad(X, pad, mode="reflect"), np.pad(visible, pad, mode="reflect")
     grid = []
     for part, length, m in zip(where, X.shape, margin, strict=True):
-        positions = range(*part.indices(length - 2 * m))
-        grid.append((positions.start + m, positions.step, len(positions)))
+        places = range(length - 2 * m)[part]
+        grid.append((places.start + m, places.step, len(places)))
     for place in product(*map(range, kernel.shape)):
         weight = kernel[place]
         if weight == 0:

@@ -48,10 +48,12 @@ class Results:
     ) -> None:
         """Add the answers of a round, as scores in so many columns, with what is said of it."""
         if all(any(a.failure for a in per) for per in answers):
-            reason = next(a.failure for a in answers[0] if a.failure)
+            who, link = f"All {len(candidates)} candidates", "; the first, "
+            if len(candidates) == 1:
+                who, link = "The only candidate", ": "
             raise ValueError(
-                f'All {len(candidates)} candidates failed (error_score="raise" shows the '
-                f"traceback); the first, {readable(candidates[0])}, with {reason}"
+                f'{who} failed (error_score="raise" shows the traceback){link}'
+                f"{readable(candidates[0])}, with {_reason(answers[0])}"
             )
         self.candidates += candidates
         self.answers += answers
@@ -79,7 +81,7 @@ class Results:
     def warn_of_failures(self) -> None:
         """Say which candidates failed, and why."""
         lines = [
-            f"{readable(params)}: {next(a.failure for a in per if a.failure)}"
+            f"{readable(params)}: {_reason(per)}"
             for params, per in zip(self.candidates, self.answers, strict=True)
             if any(a.failure for a in per)
         ]
@@ -118,6 +120,11 @@ class Results:
 def losses_of(answers: list[Answer]) -> dict[int, tuple[float, int]]:
     """Return the losses of a candidate, of all views together."""
     return {split: loss for a in answers for split, loss in a.losses.items()}
+
+
+def _reason(answers: list[Answer]) -> str:
+    """Return the first failure among answers."""
+    return next(a.failure for a in answers if a.failure)
 
 
 def best_index(results: dict) -> int:
