@@ -13,7 +13,11 @@ from .._utils.readable import readable
 from .._utils.warn import warn
 from ._evaluation import Answer
 
-__all__ = ["Results", "best_index", "losses_of"]
+__all__ = ["Answers", "Results", "best_index", "losses_of"]
+
+
+#: All answers of each candidate.
+Answers = list[list[Answer]]
 
 
 class Results:
@@ -34,7 +38,7 @@ class Results:
 
     def __init__(self, error_score: float | str):
         self.candidates: list[dict] = []
-        self.answers: list[list[Answer]] = []
+        self.answers: Answers = []
         self._filler = np.nan if isinstance(error_score, str) else error_score
         self._n_columns: int | None = None
         self._more: dict[str, list] = {}
