@@ -8,13 +8,19 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["AxesToCut", "Index", "Partition", "spread_out"]
+__all__ = ["AxesToCut", "Index", "Partition", "Period", "Sets", "spread_out"]
 
 #: What selects entries of an array: a tuple of slices, or a boolean array of its shape.
 Index = Any
 
 #: The axes along which to cut; None means all.
 AxesToCut = tuple[int, ...] | None
+
+#: For each J, what is hidden and what is scored.
+Sets = Iterator[tuple[Index, Index]]
+
+#: After how many entries along each axis sets repeat themselves.
+Period = tuple[int | None, ...]
 
 
 class Partition(ABC):
@@ -43,7 +49,7 @@ class Partition(ABC):
         """
 
     @abstractmethod
-    def split(self, X: np.ndarray, axes: AxesToCut = None) -> Iterator[tuple[Index, Index]]:
+    def split(self, X: np.ndarray, axes: AxesToCut = None) -> Sets:
         """Yield, for each J, what is hidden and what is scored.
 
         Parameters
@@ -95,7 +101,7 @@ class Partition(ABC):
         """
         return self
 
-    def period(self, ndim: int, axes: AxesToCut = None) -> tuple[int | None, ...]:
+    def period(self, ndim: int, axes: AxesToCut = None) -> Period:
         """Return after how many entries along each axis the sets repeat themselves.
 
         A piece of the array that begins at multiples of the period is divided as it is in

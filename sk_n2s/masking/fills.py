@@ -8,7 +8,7 @@ A new fill is a subclass of `Fill` with one method, or any callable ``fill(X, hi
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import product
 from math import ceil, inf
@@ -22,6 +22,11 @@ from .base import Index
 
 __all__ = ["Fill", "MeanFill", "MedianFill", "RandomFill", "ZeroFill", "check_fill"]
 
+Array = np.ndarray
+
+#: Axes of an array, or the lengths along them.
+Ints = tuple[int, ...]
+
 
 class Fill(ABC):
     """Base class of the fills."""
@@ -32,9 +37,7 @@ class Fill(ABC):
         return inf
 
     @abstractmethod
-    def values(
-        self, X: np.ndarray, visible: np.ndarray, where: Index, axes: tuple[int, ...]
-    ) -> np.ndarray:
+    def values(self, X: Array, visible: Array, where: Index, axes: Ints) -> Array:
         """Return what replaces ``X[where]``.
 
         Parameters
@@ -68,9 +71,7 @@ class Fill(ABC):
         # A fill does not change: clones of an estimator share it, and views made with it.
         return self
 
-    def __call__(
-        self, X: np.ndarray, hidden: np.ndarray, axes: tuple[int, ...] | None = None
-    ) -> np.ndarray:
+    def __call__(self, X: Array, hidden: Array, axes: Ints | None = None) -> Array:
         """Return a copy of `X` with its hidden entries filled."""
         hidden = np.broadcast_to(hidden, X.shape)
         axes = tuple(range(X.ndim)) if axes is None else axes
@@ -79,18 +80,21 @@ class Fill(ABC):
         return filled
 
 
-#: A neighbour's weight, which of the entries have it, its values there, and whether they are seen.
-Neighbour = tuple[float, tuple[slice, ...], np.ndarray, np.ndarray]
+#: For each neighbour its weight, which entries have it, its values, and whether they are seen.
+Neighbours = Iterable[tuple[float, tuple[slice, ...], Array, Array]]
+
+#: A value for each entry, and where there was no neighbour to take it from.
+Combined = tuple[Array, Array]
 
 
-def _named_kernel(name: str, ndim: int) -> np.ndarray:
+def _named_kernel(name: str, ndim: int) -> Array:
     """Return the weights of the direct ("cross") or all ("square") adjacent entries."""
     steps = np.abs(np.indices((3,) * ndim) - 1).sum(axis=0)
     weights = np.divide(1.0, steps, out=np.zeros(steps.shape), where=steps > 0)
     return np.where(steps == 1, weights, 0.0) if name == "cross" else weights
 
 
-def _kernel(kernel: Any, ndim: int) -> np.ndarray:
+def _kernel(kernel: Any, ndim: int) -> Array:
     """Return the weights that a parameter stands for, of which the centre's is 0."""
     if isinstance(kernel, str):
         if kernel not in ("cross", "square"):
@@ -111,13 +115,8 @@ def _kernel(kernel: Any, ndim: int) -> np.ndarray:
 
 
 def _neighbours(
-    X: np.ndarray,
-    visible: np.ndarray,
-    where: tuple[slice, ...],
-    axes: tuple[int, ...],
-    kernel: np.ndarray,
-    border: str,
-) -> Iterator[Neighbour]:
+    X: Array, visible: Array, where: Index, axes: Ints, kernel: Array, border: str
+) -> Neighbours:
     """Yield what each neighbour in the kernel is of all entries that are asked for."""
     margin = [0] * X.ndim
     if border == "mirror":
@@ -127,8 +126,8 @@ def _neighbours(
         X, visible = np.pad(X, pad, mode="reflect"), np.pad(visible, pad, mode="reflect")
     grid = []
     for part, length, m in zip(where, X.shape, margin, strict=True):
-        positions = range(*part.indices(length - 2 * m))
-        grid.append((positions.start + m, positions.step, len(positions)))
+        places = range(length - 2 * m)[part]
+        grid.append((places.start + m, places.step, len(places)))
     for place in product(*map(range, kernel.shape)):
         weight = kernel[place]
         if weight == 0:
@@ -152,7 +151,7 @@ def _is_slices(where: Index, ndim: int) -> bool:
     return whole and all(isinstance(part, slice) for part in where)
 
 
-def _wide_mean(X: np.ndarray, visible: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
+def _wide_mean(X: Array, visible: Array, axes: Ints) -> Array:
     """Return the mean of the visible entries of the smallest box that holds any."""
     shown = np.where(visible, X, X.dtype.type(0))
     if not visible.any():
@@ -194,15 +193,13 @@ class _NeighbourFill(Fill):
     def check(self, ndim: int) -> None:  # noqa: D102
         self.weights(ndim)
 
-    def weights(self, ndim: int) -> np.ndarray:
+    def weights(self, ndim: int) -> Array:
         """Return the weights of the neighbours, of which the centre's is 0."""
         if self.border not in ("visible", "mirror"):
             raise ValueError(f'border={self.border!r} must be "visible" or "mirror".')
         return _kernel(self.kernel, ndim)
 
-    def values(  # noqa: D102
-        self, X: np.ndarray, visible: np.ndarray, where: Index, axes: tuple[int, ...]
-    ) -> np.ndarray:
+    def values(self, X: Array, visible: Array, where: Index, axes: Ints) -> Array:  # noqa: D102
         kernel = self.weights(len(axes))
         slices = where if _is_slices(where, X.ndim) else (slice(None),) * X.ndim
         shape = X[slices].shape
@@ -215,15 +212,11 @@ class _NeighbourFill(Fill):
         return values
 
     @abstractmethod
-    def _combine(
-        self, neighbours: Iterable[Neighbour], shape: tuple[int, ...], dtype: np.dtype
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def _combine(self, neighbours: Neighbours, shape: Ints, dtype: np.dtype) -> Combined:
         """Return one value for each entry, and where there was no neighbour to take it from."""
 
     @staticmethod
-    def _stack(
-        neighbours: Iterable[Neighbour], shape: tuple[int, ...], dtype: np.dtype
-    ) -> np.ndarray:
+    def _stack(neighbours: Neighbours, shape: Ints, dtype: np.dtype) -> Array:
         """Return the visible neighbours along a new first axis, NaN for the others."""
         layers = []
         for _, destination, values, seen in neighbours:
@@ -261,9 +254,7 @@ class MeanFill(_NeighbourFill):
     array([1., 2., 3.])
     """
 
-    def _combine(
-        self, neighbours: Iterable[Neighbour], shape: tuple[int, ...], dtype: np.dtype
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def _combine(self, neighbours: Neighbours, shape: Ints, dtype: np.dtype) -> Combined:
         neighbours = list(neighbours)
         whole = dtype.type(0)
         for weight, *_ in neighbours:
@@ -295,9 +286,7 @@ class MedianFill(_NeighbourFill):
 
     kernel: Any = "square"
 
-    def _combine(
-        self, neighbours: Iterable[Neighbour], shape: tuple[int, ...], dtype: np.dtype
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def _combine(self, neighbours: Neighbours, shape: Ints, dtype: np.dtype) -> Combined:
         stack = np.sort(self._stack(neighbours, shape, dtype), axis=0)  # NaN comes last
         count = np.count_nonzero(~np.isnan(stack), axis=0)
         empty = count == 0
@@ -324,9 +313,7 @@ class RandomFill(_NeighbourFill):
     kernel: Any = "square"
     random_state: int | None = 0
 
-    def _combine(
-        self, neighbours: Iterable[Neighbour], shape: tuple[int, ...], dtype: np.dtype
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def _combine(self, neighbours: Neighbours, shape: Ints, dtype: np.dtype) -> Combined:
         stack = self._stack(neighbours, shape, dtype)
         lot = np.random.default_rng(self.random_state).random(stack.shape, dtype=np.float32)
         lot[np.isnan(stack)] = -1
@@ -343,9 +330,7 @@ class ZeroFill(Fill):
     def reach(self) -> float:  # noqa: D102
         return 0
 
-    def values(  # noqa: D102
-        self, X: np.ndarray, visible: np.ndarray, where: Index, axes: tuple[int, ...]
-    ) -> np.ndarray:
+    def values(self, X: Array, visible: Array, where: Index, axes: Ints) -> Array:  # noqa: D102
         return np.zeros_like(X[where])
 
 
@@ -358,9 +343,7 @@ class _CallableFill(Fill):
     def __repr__(self) -> str:
         return readable(self.function)
 
-    def values(  # noqa: D102
-        self, X: np.ndarray, visible: np.ndarray, where: Index, axes: tuple[int, ...]
-    ) -> np.ndarray:
+    def values(self, X: Array, visible: Array, where: Index, axes: Ints) -> Array:  # noqa: D102
         hidden = ~visible
         shown = np.where(visible, X, X.dtype.type(np.nan))
         answer = np.asarray(self.function(shown, hidden), X.dtype)

@@ -9,7 +9,6 @@ A new partition is a subclass of `Partition` with two methods.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import product
@@ -22,7 +21,7 @@ from scipy.stats import qmc
 from sklearn.utils import check_random_state
 
 from .._utils.arrays import along, check_axis, per_axis
-from .base import AxesToCut, Index, Partition
+from .base import AxesToCut, Index, Partition, Period, Sets
 
 __all__ = [
     "Partition",
@@ -34,11 +33,15 @@ __all__ = [
 ]
 
 
+#: Axes, and a length along each of them.
+Lengths = tuple[tuple[int, ...], tuple[int, ...]]
+
+
 def _all_axes(X: np.ndarray, axes: AxesToCut) -> tuple[int, ...]:
     return tuple(range(np.ndim(X))) if axes is None else tuple(axes)
 
 
-def _cut_shape(X: np.ndarray, axes: AxesToCut) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def _cut_shape(X: np.ndarray, axes: AxesToCut) -> Lengths:
     """Return the axes that may be cut, and their lengths."""
     axes = _all_axes(X, axes)
     return axes, tuple(np.shape(X)[a] for a in axes)
@@ -100,7 +103,7 @@ class GridPartition(Partition):
 
     stride: int | tuple[int, ...] = 4
 
-    def _strides(self, X: np.ndarray, axes: AxesToCut) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    def _strides(self, X: np.ndarray, axes: AxesToCut) -> Lengths:
         """Return the axes that are cut, and the stride along each of them."""
         axes = _all_axes(X, axes)
         strides = per_axis(self.stride, len(axes), name="stride", minimum=1)
@@ -122,16 +125,12 @@ class GridPartition(Partition):
     def get_n_splits(self, X: np.ndarray, axes: AxesToCut = None) -> int:  # noqa: D102
         return prod(self._strides(X, axes)[1])
 
-    def period(  # noqa: D102
-        self, ndim: int, axes: AxesToCut = None
-    ) -> tuple[int | None, ...]:
+    def period(self, ndim: int, axes: AxesToCut = None) -> Period:  # noqa: D102
         cut = tuple(range(ndim)) if axes is None else axes
         strides = per_axis(self.stride, len(cut), name="stride", minimum=1)
         return tuple(dict(zip(cut, strides, strict=True)).get(axis, 1) for axis in range(ndim))
 
-    def split(  # noqa: D102
-        self, X: np.ndarray, axes: AxesToCut = None
-    ) -> Iterator[tuple[Index, Index]]:
+    def split(self, X: np.ndarray, axes: AxesToCut = None) -> Sets:  # noqa: D102
         axes, strides = self._strides(X, axes)
         for offsets in product(*map(range, strides)):
             hidden = _index(
@@ -153,7 +152,7 @@ class CheckerboardPartition(Partition):
     of them; every direct neighbour of a hidden entry is visible.
     """
 
-    def _shape(self, X: np.ndarray, axes: AxesToCut) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    def _shape(self, X: np.ndarray, axes: AxesToCut) -> Lengths:
         """Return the axes that are cut, and their lengths."""
         axes, shape = _cut_shape(X, axes)
         if prod(shape) < 2:
@@ -167,14 +166,10 @@ class CheckerboardPartition(Partition):
         self._shape(X, axes)
         return 2
 
-    def period(  # noqa: D102
-        self, ndim: int, axes: AxesToCut = None
-    ) -> tuple[int | None, ...]:
+    def period(self, ndim: int, axes: AxesToCut = None) -> Period:  # noqa: D102
         return tuple(2 if axes is None or axis in axes else 1 for axis in range(ndim))
 
-    def split(  # noqa: D102
-        self, X: np.ndarray, axes: AxesToCut = None
-    ) -> Iterator[tuple[Index, Index]]:
+    def split(self, X: np.ndarray, axes: AxesToCut = None) -> Sets:  # noqa: D102
         axes, shape = self._shape(X, axes)
         odd = np.zeros((1,) * len(shape), dtype=bool)
         for grid in np.ogrid[tuple(map(slice, shape))]:
@@ -204,7 +199,7 @@ class RandomPartition(Partition):
     n_splits: int = 4
     random_state: Any = None
 
-    def _shape(self, X: np.ndarray, axes: AxesToCut) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    def _shape(self, X: np.ndarray, axes: AxesToCut) -> Lengths:
         """Return the axes that are cut, and their lengths."""
         axes, shape = _cut_shape(X, axes)
         what = f"number of entries that can be hidden in data of shape {np.shape(X)}"
@@ -215,14 +210,10 @@ class RandomPartition(Partition):
         self._shape(X, axes)
         return int(self.n_splits)
 
-    def period(  # noqa: D102
-        self, ndim: int, axes: AxesToCut = None
-    ) -> tuple[int | None, ...]:
+    def period(self, ndim: int, axes: AxesToCut = None) -> Period:  # noqa: D102
         return (None,) * ndim
 
-    def split(  # noqa: D102
-        self, X: np.ndarray, axes: AxesToCut = None
-    ) -> Iterator[tuple[Index, Index]]:
+    def split(self, X: np.ndarray, axes: AxesToCut = None) -> Sets:  # noqa: D102
         axes, shape = self._shape(X, axes)
         dtype = np.min_scalar_type(self.n_splits - 1)
         labels = np.resize(np.arange(self.n_splits, dtype=dtype), prod(shape))
@@ -269,14 +260,10 @@ class ColumnPartition(Partition):
         self._axis(X, axes)
         return int(self.n_splits)
 
-    def period(  # noqa: D102
-        self, ndim: int, axes: AxesToCut = None
-    ) -> tuple[int | None, ...]:
+    def period(self, ndim: int, axes: AxesToCut = None) -> Period:  # noqa: D102
         return tuple(int(self.n_splits) if a == self.axis % ndim else 1 for a in range(ndim))
 
-    def split(  # noqa: D102
-        self, X: np.ndarray, axes: AxesToCut = None
-    ) -> Iterator[tuple[Index, Index]]:
+    def split(self, X: np.ndarray, axes: AxesToCut = None) -> Sets:  # noqa: D102
         axis = self._axis(X, axes)
         for j in range(self.n_splits):
             hidden = _index(np.ndim(X), {axis: slice(j, None, self.n_splits)})
@@ -315,17 +302,13 @@ class PairPartition(Partition):
         self._half(X)
         return 2
 
-    def split(  # noqa: D102
-        self, X: np.ndarray, axes: AxesToCut = None
-    ) -> Iterator[tuple[Index, Index]]:
+    def split(self, X: np.ndarray, axes: AxesToCut = None) -> Sets:  # noqa: D102
         axis, half = self._half(X)
         for part in (slice(0, half), slice(half, 2 * half)):
             hidden = _index(np.ndim(X), {axis: part})
             yield hidden, hidden
 
-    def period(  # noqa: D102
-        self, ndim: int, axes: AxesToCut = None
-    ) -> tuple[int | None, ...]:
+    def period(self, ndim: int, axes: AxesToCut = None) -> Period:  # noqa: D102
         return tuple(0 if axis == self.axis % ndim else 1 for axis in range(ndim))
 
     def stand_in(self, X: np.ndarray, hidden: Index) -> np.ndarray:  # noqa: D102

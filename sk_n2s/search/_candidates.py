@@ -26,8 +26,8 @@ class NotSearchable(TypeError):
     def of(cls, estimator: Any) -> NotSearchable:
         """Return the error for an estimator that is none of the package's."""
         return cls(
-            f"estimator={readable(estimator)} cannot be scored without clean data: search over a "
-            "JInvariantWrapper, or over a Pipeline that ends in one."
+            f"estimator={readable(estimator)} cannot be scored without clean data: search over "
+            "JInvariantWrapper(...), or over a Pipeline that ends in one."
         )
 
 
@@ -127,7 +127,7 @@ class Grouping:
         if type(estimator).view_plan is BaseDenoiser.view_plan:  # which refuses
             raise NotSearchable(
                 f"estimator={readable(estimator)} chooses by itself and hides no entries, so that "
-                "it cannot be a candidate of a search: search over a JInvariantWrapper."
+                "it cannot be a candidate of a search: search over JInvariantWrapper(...)."
             )
         return estimator, self._as_array(X)
 

@@ -17,7 +17,7 @@ from ._evaluation import Answer, answer, failed
 from ._memory import Remembered, check_memory, key_of
 from ._parallel import portable, run, task
 from ._resources import Round
-from ._results import Results
+from ._results import Answers, Results
 
 __all__ = ["Batch", "Evaluator"]
 
@@ -37,7 +37,7 @@ class Batch(NamedTuple):
 
     candidates: list[dict]
     groups: list[Group]
-    answers: list[list[Answer]]
+    answers: Answers
 
 
 class Evaluator:
@@ -64,7 +64,7 @@ class Evaluator:
     def gather(self, candidates: list[dict]) -> Batch:
         """Sort candidates by the views that they see."""
         search, grouping = self._search, self._grouping
-        answers: list[list[Answer]] = [[] for _ in candidates]
+        answers: Answers = [[] for _ in candidates]
         grouping.clear()
         for i, params in enumerate(candidates):
             estimator = clone(search.estimator).set_params(**clone(params, safe=False))
@@ -79,8 +79,8 @@ class Evaluator:
         return Batch(candidates, grouping.groups, answers)
 
     def evaluate(
-        self, batch: Batch, shown: Round, earlier: list[list[Answer]] | None = None, **more: Any
-    ) -> list[list[Answer]]:
+        self, batch: Batch, shown: Round, earlier: Answers | None = None, **more: Any
+    ) -> Answers:
         """Return all answers of each candidate: those of earlier rounds, and of this one."""
         search, groups = self._search, batch.groups
         if search.verbose:

@@ -13,10 +13,9 @@ from sklearn.model_selection import ParameterGrid
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from ._base import BaseSelfSupervisedSearch
-from ._evaluation import Answer
 from ._evaluator import Batch, Evaluator
 from ._resources import Course, PiecesRound
-from ._results import losses_of
+from ._results import Answers, losses_of
 
 __all__ = ["SelfSupervisedHalvingSearchCV"]
 
@@ -172,7 +171,7 @@ class SelfSupervisedHalvingSearchCV(BaseSelfSupervisedSearch):
         course = Course(batch.groups, self.margin, self.random_state, _LAST, self.max_resources)
         fewest = _FINALISTS if self._has_final(course) else 1
         seen, target = 0, course.places(self.min_resources, _FIRST)
-        earlier: list[list[Answer]] | None = None
+        earlier: Answers | None = None
         race = _Race(evaluator)
         while True:
             answers = race.run(batch, PiecesRound(course, seen, target), earlier)
@@ -216,9 +215,7 @@ class _Race:
         self.n_candidates: list[int] = []
         self.n_resources: list[int] = []
 
-    def run(
-        self, batch: Batch, shown: PiecesRound, earlier: list[list[Answer]] | None = None
-    ) -> list[list[Answer]]:
+    def run(self, batch: Batch, shown: PiecesRound, earlier: Answers | None = None) -> Answers:
         """Evaluate candidates, in an iteration of their own."""
         about = {"iter": len(self.n_candidates), "n_resources": shown.n_entries}
         self.n_candidates.append(len(batch.candidates))
@@ -226,7 +223,7 @@ class _Race:
         return self._evaluator.evaluate(batch, shown, earlier, **about)
 
 
-def _tied_with_the_best(answers: list[list[Answer]], fewest: int) -> list[int]:
+def _tied_with_the_best(answers: Answers, fewest: int) -> list[int]:
     """Return the candidates that are not worse than the best beyond doubt, the best first."""
     found = {i: losses_of(per) for i, per in enumerate(answers) if not any(a.failure for a in per)}
     means = {}

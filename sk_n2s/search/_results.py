@@ -13,7 +13,11 @@ from .._utils.readable import readable
 from .._utils.warn import warn
 from ._evaluation import Answer
 
-__all__ = ["Results", "best_index", "losses_of"]
+__all__ = ["Answers", "Results", "best_index", "losses_of"]
+
+
+#: All answers of each candidate.
+Answers = list[list[Answer]]
 
 
 class Results:
@@ -34,7 +38,7 @@ class Results:
 
     def __init__(self, error_score: float | str):
         self.candidates: list[dict] = []
-        self.answers: list[list[Answer]] = []
+        self.answers: Answers = []
         self._filler = np.nan if isinstance(error_score, str) else error_score
         self._n_columns: int | None = None
         self._more: dict[str, list] = {}
@@ -48,10 +52,12 @@ class Results:
     ) -> None:
         """Add the answers of a round, as scores in so many columns, with what is said of it."""
         if all(any(a.failure for a in per) for per in answers):
-            reason = next(a.failure for a in answers[0] if a.failure)
+            who, link = f"All {len(candidates)} candidates", "; the first, "
+            if len(candidates) == 1:
+                who, link = "The only candidate", ": "
             raise ValueError(
-                f'All {len(candidates)} candidates failed (error_score="raise" shows the '
-                f"traceback); the first, {readable(candidates[0])}, with {reason}"
+                f'{who} failed (error_score="raise" shows the traceback){link}'
+                f"{readable(candidates[0])}, with {_reason(answers[0])}"
             )
         self.candidates += candidates
         self.answers += answers
@@ -79,7 +85,7 @@ class Results:
     def warn_of_failures(self) -> None:
         """Say which candidates failed, and why."""
         lines = [
-            f"{readable(params)}: {next(a.failure for a in per if a.failure)}"
+            f"{readable(params)}: {_reason(per)}"
             for params, per in zip(self.candidates, self.answers, strict=True)
             if any(a.failure for a in per)
         ]
@@ -118,6 +124,11 @@ class Results:
 def losses_of(answers: list[Answer]) -> dict[int, tuple[float, int]]:
     """Return the losses of a candidate, of all views together."""
     return {split: loss for a in answers for split, loss in a.losses.items()}
+
+
+def _reason(answers: list[Answer]) -> str:
+    """Return the first failure among answers."""
+    return next(a.failure for a in answers if a.failure)
 
 
 def best_index(results: dict) -> int:
