@@ -93,7 +93,7 @@ def test_single_shot(noisy, clean):
         random_state=0,
     ).fit(noisy)
     errors = {}
-    for inference in ("invariant", "average", "blend", "plain"):
+    for output in ("invariant", "average", "blend", "plain"):
         denoiser.set_params(output=inference, noise=0.1)
         denoiser.noise_ = 0.01
         output = denoiser.transform(noisy)
