@@ -174,7 +174,7 @@ class TrainedNetwork(PrefixedParameters):
             images = as_tensor(batch[part], self.offset_, self.scale_, device)
             with torch.no_grad():
                 found = masker.infer_full_image(images, model)
-            answer[part] = found.detach().cpu().numpy()
+            answer[part] = found.cpu().numpy()
         if not np.isfinite(answer).all():
             raise ValueError(
                 f"{type(self.module_).__name__} returned NaN or an infinity: fit it again, with a "

@@ -353,9 +353,10 @@ def checked_answer(model: Callable[[Tensor], Tensor], shown: Tensor) -> Tensor:
             f"{error}"
         ) from error
     if not isinstance(answer, Tensor):
+        what = "None" if answer is None else f"a {type(answer).__name__}"
         raise NetworkError(
-            f"The network {type(model).__name__} returned a {type(answer).__name__}: it must "
-            "return one tensor, an image for each image."
+            f"The network {type(model).__name__} returned {what}: it must return one tensor, an "
+            "image for each image."
         )
     shape = tuple(answer.shape)
     if len(shape) != 4 or (shape[0], *shape[2:]) != (shown.shape[0], *shown.shape[2:]):
@@ -364,7 +365,8 @@ def checked_answer(model: Callable[[Tensor], Tensor], shown: Tensor) -> Tensor:
             f"for an input of shape {tuple(shown.shape)}: a network must keep the sides of an "
             "image (pad its convolutions)."
         )
-    return answer
+    # A network may turn gradients on by itself.
+    return answer if torch.is_grad_enabled() else answer.detach()
 
 
 def _check_batch(X: Any) -> None:
