@@ -22,11 +22,12 @@ def one_torch_thread() -> Iterator[None]:
     """Let torch compute with one thread: the last bits of a result depend on how many it takes."""
     global _users, _before
     with _lock:
+        # Each thread of the process has its own number, from the first time that it is read;
+        # a thread that is new while others are here begins with their 1.
+        number = torch.get_num_threads()
         _users += 1
         if _users == 1:
-            _before = torch.get_num_threads()
-        # Of this thread of the process, and of those that torch has not met yet: what another
-        # thread reads while we are here need not be what it is to have afterwards.
+            _before = number
         torch.set_num_threads(1)
     try:
         yield
