@@ -20,20 +20,20 @@ from skorch.callbacks import Callback
 from sklearn.datasets import load_digits
 
 from sk_n2s.nn import BabyUnet, DnCNN, Masker, NetworkDenoiser, SingleConvolution, Unet
-from sk_n2s.nn.training import TrainingBatches
+from sk_n2s.nn._batches import TrainingBatches
 
 torch.set_num_threads(1)
 KINDS = ("plain", "invariant", "average", "blend")
 
 
 def outputs(denoiser, noisy, kinds=KINDS):
-    """Return what each kind of inference makes of the data, with the estimated noise."""
+    """Return the outputs of each kind, with the estimated noise."""
     found = {}
-    before = denoiser.inference
+    before = denoiser.output
     for kind in kinds:
-        denoiser.inference = kind
+        denoiser.output = kind
         found[kind] = denoiser.transform(noisy)
-    denoiser.inference = before
+    denoiser.output = before
     return found
 
 
@@ -186,7 +186,7 @@ class Curve(Callback):
 
 def single_shot(name, noisy, clean, seconds, module, mixed=False):
     """Train on one image for some CPU seconds; return the rows of the table, and the denoiser."""
-    options = {"inference": "blend", "random_state": 0, "mixed_precision": mixed}
+    options = {"output": "blend", "random_state": 0, "mixed_precision": mixed}
     # Two epochs tell how many there can be, which the course of the learning rate depends on,
     # and give the curve what outputs are made with.
     start = time.process_time()
