@@ -42,7 +42,7 @@ def figure(path, name, panels):
     from matplotlib.figure import Figure
 
     drawn = Figure(figsize=(3 * len(panels), 3.2), layout="constrained")
-    for axes, (title, image) in zip(drawn.subplots(1, len(panels)), panels.items()):
+    for axes, (title, image) in zip(drawn.subplots(1, len(panels)), panels.items(), strict=True):
         axes.imshow(image, cmap="gray", vmin=0, vmax=1)
         axes.set_title(title, fontsize=9)
         axes.axis("off")
@@ -146,7 +146,7 @@ def step_times(images, n_rounds=40):
     times = [[] for _ in runs]
     net.history.new_epoch()
     for _ in range(n_rounds):
-        for run, seen in zip(runs, times):
+        for run, seen in zip(runs, times, strict=True):
             start = time.process_time()
             run()
             seen.append((time.process_time() - start) / len(batches))

@@ -15,6 +15,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from skorch.callbacks import Callback, EarlyStopping, LRScheduler
 
 from .._utils.arrays import has_nan
+from .._utils.callbacks import Task, with_callbacks
 from ..risk.noise_level import noise_of
 from ._batches import TrainingBatches, ValidationWindows
 from ._callbacks import BestState, Checkpoint, CosineRate, identity_of
@@ -270,6 +271,7 @@ class NetworkDenoiser(SearchedNetwork, SavedNetwork):
 
     # Training --------------------------------------------------------------------------
 
+    @with_callbacks
     def fit(self, X: Any, y: Any = None) -> Self:
         """Train the network on the noisy data.
 
@@ -292,7 +294,9 @@ class NetworkDenoiser(SearchedNetwork, SavedNetwork):
             If the data or a parameter are not valid or do not fit each other, if the network
             changes the shape of an image, or if the training diverges.
         """
-        return self._fit(X, self.max_epochs, self.warm_start and self.__sklearn_is_fitted__())
+        with Task.of_fit(self, 0):
+            go_on = self.warm_start and self.__sklearn_is_fitted__()
+            return self._fit(X, self.max_epochs, go_on)
 
     def partial_fit(self, X: Any, y: Any = None) -> Self:
         """Train for one more epoch, with a constant learning rate; its state is kept.
