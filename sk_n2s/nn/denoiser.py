@@ -161,6 +161,9 @@ class NetworkDenoiser(SearchedNetwork, SavedNetwork):
     In a `SelfSupervisedSearchCV`, each candidate is trained once for each of `n_splits` masks,
     with the pixels of that mask missing, and scored on them: with strictly nothing seen of
     what is predicted. ``n_splits=1`` takes one training for each candidate.
+    ``scoring="sure"`` compares the outputs: those that are not J-invariant come from one
+    training on all of the data, and are scored by Stein's unbiased risk estimate of the
+    trained network, which does not count what the training itself learnt of the noise.
 
     References
     ----------
