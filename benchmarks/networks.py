@@ -20,20 +20,20 @@ from skorch.callbacks import Callback
 from sklearn.datasets import load_digits
 
 from sk_n2s.nn import BabyUnet, DnCNN, Masker, NetworkDenoiser, SingleConvolution, Unet
-from sk_n2s.nn.training import TrainingBatches
+from sk_n2s.nn._batches import TrainingBatches
 
 torch.set_num_threads(1)
 KINDS = ("plain", "invariant", "average", "blend")
 
 
 def outputs(denoiser, noisy, kinds=KINDS):
-    """Return what each kind of inference makes of the data, with the estimated noise."""
+    """Return the outputs of each kind, with the estimated noise."""
     found = {}
-    before = denoiser.inference
+    before = denoiser.output
     for kind in kinds:
-        denoiser.inference = kind
+        denoiser.output = kind
         found[kind] = denoiser.transform(noisy)
-    denoiser.inference = before
+    denoiser.output = before
     return found
 
 
@@ -42,7 +42,7 @@ def figure(path, name, panels):
     from matplotlib.figure import Figure
 
     drawn = Figure(figsize=(3 * len(panels), 3.2), layout="constrained")
-    for axes, (title, image) in zip(drawn.subplots(1, len(panels)), panels.items()):
+    for axes, (title, image) in zip(drawn.subplots(1, len(panels)), panels.items(), strict=True):
         axes.imshow(image, cmap="gray", vmin=0, vmax=1)
         axes.set_title(title, fontsize=9)
         axes.axis("off")
@@ -146,7 +146,7 @@ def step_times(images, n_rounds=40):
     times = [[] for _ in runs]
     net.history.new_epoch()
     for _ in range(n_rounds):
-        for run, seen in zip(runs, times):
+        for run, seen in zip(runs, times, strict=True):
             start = time.process_time()
             run()
             seen.append((time.process_time() - start) / len(batches))
@@ -186,7 +186,7 @@ class Curve(Callback):
 
 def single_shot(name, noisy, clean, seconds, module, mixed=False):
     """Train on one image for some CPU seconds; return the rows of the table, and the denoiser."""
-    options = {"inference": "blend", "random_state": 0, "mixed_precision": mixed}
+    options = {"output": "blend", "random_state": 0, "mixed_precision": mixed}
     # Two epochs tell how many there can be, which the course of the learning rate depends on,
     # and give the curve what outputs are made with.
     start = time.process_time()

@@ -1,9 +1,23 @@
+from importlib.util import find_spec
+
 import matplotlib
 import numpy as np
 import pytest
 from skimage import data
 
 matplotlib.use("agg")
+
+# What the tests of networks need and is not installed: an extra of its own, by far the largest.
+NN_MISSING = [name for name in ("torch", "skorch", "safetensors") if find_spec(name) is None]
+collect_ignore_glob = ["test_nn_*.py"] if NN_MISSING else []
+
+
+def pytest_terminal_summary(terminalreporter):
+    if NN_MISSING:
+        terminalreporter.write_line(
+            f"tests of networks: not run, {' and '.join(NN_MISSING)} not installed "
+            '(pip install ".[test,nn]")'
+        )
 
 
 @pytest.fixture

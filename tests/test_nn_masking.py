@@ -129,7 +129,7 @@ def test_the_mask_is_a_channel(images):
 def test_numbers_of_masks_go_round(images):
     X = torch.from_numpy(images)
     masker = Masker(2, "interpolate")
-    for one, other in zip(masker.mask(X, 1), masker.mask(X, 5)):
+    for one, other in zip(masker.mask(X, 1), masker.mask(X, 5), strict=True):
         assert torch.equal(one, other)
 
 

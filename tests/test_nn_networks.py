@@ -42,8 +42,9 @@ def test_sizes_of_the_published_networks():
     assert size(BabyUnet()) == convolutions + 16 + 1
     # Ronneberger et al.: 64 channels, doubled four times
     widths = [64, 128, 256, 512, 1024]
-    down = sum(9 * (a * b + b * b) + 2 * b for a, b in zip([1, *widths], widths))
-    up = sum(9 * ((a + b) * b + b * b) + 2 * b for a, b in zip(widths[:0:-1], widths[-2::-1]))
+    down = sum(9 * (a * b + b * b) + 2 * b for a, b in zip([1, *widths[:-1]], widths, strict=True))
+    pairs = zip(widths[:0:-1], widths[-2::-1], strict=True)
+    up = sum(9 * ((a + b) * b + b * b) + 2 * b for a, b in pairs)
     assert size(Unet(width=64)) == down + up + 64 + 1
 
 

@@ -87,14 +87,16 @@ def bilateral(
     if radius is None:
         radius = max(2, ceil(3 * sigma_spatial))
     values = X[..., np.newaxis] if channel_axis is None else np.moveaxis(X, channel_axis, -1)
-    ndim = values.ndim - 1
+    *sides, _ = values.shape
     radius = per_axis(radius, 1, name="radius", minimum=1)[0]
     total, count = values.copy(), np.ones(values.shape[:-1] + (1,), values.dtype)
-    for offset in product(range(-radius, radius + 1), repeat=ndim):
-        if offset <= (0,) * ndim or any(abs(d) >= n for d, n in zip(offset, values.shape)):
+    for offset in product(range(-radius, radius + 1), repeat=len(sides)):
+        if offset <= (0,) * len(sides) or any(
+            abs(d) >= n for d, n in zip(offset, sides, strict=True)
+        ):
             continue  # a pair of entries has one weight, which serves both of them
-        here = tuple(slice(max(0, -d), n - max(0, d)) for d, n in zip(offset, values.shape))
-        there = tuple(slice(max(0, d), n - max(0, -d)) for d, n in zip(offset, values.shape))
+        here = tuple(slice(max(0, -d), n - max(0, d)) for d, n in zip(offset, sides, strict=True))
+        there = tuple(slice(max(0, d), n - max(0, -d)) for d, n in zip(offset, sides, strict=True))
         difference = values[there] - values[here]
         difference /= values.dtype.type(sigma_color)  # before the square, which might underflow
         exponent = np.square(difference, out=difference).sum(axis=-1, keepdims=True)

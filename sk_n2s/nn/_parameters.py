@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from sklearn.base import BaseEstimator
+from typing import Any, Self
+
+from .._utils.base import BaseDenoiser
 
 __all__ = ["PrefixedParameters"]
 
@@ -11,8 +13,8 @@ _OWNERS = ("module", "optimizer")
 _PREFIXES = tuple(f"{owner}__" for owner in _OWNERS)
 
 
-class PrefixedParameters(BaseEstimator):
-    """An estimator with parameters ``module__name`` and ``optimizer__name``.
+class PrefixedParameters(BaseDenoiser):
+    """A denoiser with parameters ``module__name`` and ``optimizer__name``.
 
     Parameters
     ----------
@@ -20,14 +22,14 @@ class PrefixedParameters(BaseEstimator):
         Those that were set.
     """
 
-    def __init__(self, params):
+    def __init__(self, params: dict[str, Any]):
         self.params = params
 
-    def get_params(self, deep=True):
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Get the parameters, those of the network and the optimizer included."""
         return {**super().get_params(deep=deep), **self.params}
 
-    def set_params(self, **params):
+    def set_params(self, **params: Any) -> Self:
         """Set parameters; a new `module` or `optimizer` starts from its own defaults."""
         others = {n: params.pop(n) for n in list(params) if n.startswith(_PREFIXES)}
         kept = self.params

@@ -2,87 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from copy import deepcopy
 from numbers import Integral, Real
 from pathlib import Path
-from threading import RLock
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
-from joblib import hash as digest
 from sklearn.base import clone
-from sklearn.utils import check_random_state
+from sklearn.utils import Tags, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted, validate_data
 from skorch.callbacks import Callback, EarlyStopping, LRScheduler
 
 from .._utils.arrays import has_nan
-from .._utils.base import BaseDenoiser
-from ..losses import true_score
-from ..noise.model import check_noise
-from ..risk.blending import blend
+from .._utils.callbacks import Task, with_callbacks
 from ..risk.noise_level import noise_of
+from ._batches import TrainingBatches, ValidationWindows
+from ._callbacks import BestState, Checkpoint, CosineRate, identity_of
+from ._inference import DEFAULT_MASKER
 from ._layout import Layout
-from ._parameters import PrefixedParameters
-from ._preparing import (
-    as_array,
+from ._net import MaskedNet, train
+from ._process import seeded
+from ._searching import SearchedNetwork
+from ._serialization import SavedNetwork
+from ._validation import (
     as_tensor,
+    centre_and_scale,
     check_device,
+    check_image,
     check_patch,
     check_trainable,
     measured_masks,
     new_module,
     withheld_masks,
 )
-from ._saving import SavedNetwork
-from ._searching import SearchedNetwork
-from .checkpoint import Checkpoint
 from .masking import Masker
 from .networks import BabyUnet
-from .training import (
-    BestState,
-    CosineRate,
-    MaskedNet,
-    TrainingBatches,
-    ValidationWindows,
-    ask,
-    train,
-)
 
 __all__ = ["NetworkDenoiser"]
 
-_lock = RLock()
 
-#: The masker, if none is given.
-_WIDTH = 4
-
-#: How many pixels are denoised at a time.
-_PIXELS = 2**20
-
-#: Parameters with which a training may go on that began with others.
-_NOT_OF_THE_TRAINING = (
-    "callbacks",
-    "checkpoint",
-    "device",
-    "output",
-    "max_epochs",
-    "noise",
-    "random_state",
-    "self_ensemble",
-    "verbose",
-    "warm_start",
-)
-
-
-class NetworkDenoiser(  # type: ignore[call-arg]
-    SearchedNetwork,
-    SavedNetwork,
-    PrefixedParameters,
-    BaseDenoiser,
-):
+class NetworkDenoiser(SearchedNetwork, SavedNetwork):
     """A neural network, trained to denoise on noisy images alone.
 
     A mask of pixels is hidden, the network predicts them from the others, and learns from
@@ -201,6 +161,9 @@ class NetworkDenoiser(  # type: ignore[call-arg]
     In a `SelfSupervisedSearchCV`, each candidate is trained once for each of `n_splits` masks,
     with the pixels of that mask missing, and scored on them: with strictly nothing seen of
     what is predicted. ``n_splits=1`` takes one training for each candidate.
+    ``scoring="sure"`` compares the outputs: those that are not J-invariant come from one
+    training on all of the data, and are scored by Stein's unbiased risk estimate of the
+    trained network, which does not count what the training itself learnt of the noise.
 
     References
     ----------
@@ -250,32 +213,32 @@ class NetworkDenoiser(  # type: ignore[call-arg]
 
     def __init__(
         self,
-        module=BabyUnet,
+        module: Any = BabyUnet,
         *,
-        masker=None,
-        max_epochs=50,
-        batch_size=16,
-        lr=1e-3,
-        lr_schedule="cosine",
-        optimizer=torch.optim.Adam,
-        ema_decay=0.99,
-        patch_size="auto",
-        steps_per_epoch=None,
-        validation_masks=1,
-        early_stopping=None,
-        output="invariant",
-        self_ensemble=False,
-        noise=None,
-        channel_axis=None,
-        standardize=True,
-        device="auto",
-        mixed_precision="auto",
-        warm_start=False,
-        checkpoint=None,
-        callbacks=None,
-        random_state=None,
-        verbose=False,
-        **params,
+        masker: Masker | None = None,
+        max_epochs: int = 50,
+        batch_size: int = 16,
+        lr: float = 1e-3,
+        lr_schedule: str = "cosine",
+        optimizer: Any = torch.optim.Adam,
+        ema_decay: float | None = 0.99,
+        patch_size: int | str | None = "auto",
+        steps_per_epoch: int | None = None,
+        validation_masks: int = 1,
+        early_stopping: int | None = None,
+        output: str = "invariant",
+        self_ensemble: bool = False,
+        noise: Any = None,
+        channel_axis: int | None = None,
+        standardize: bool = True,
+        device: str | torch.device = "auto",
+        mixed_precision: bool | str = "auto",
+        warm_start: bool = False,
+        checkpoint: str | Path | None = None,
+        callbacks: list | None = None,
+        random_state: Any = None,
+        verbose: bool = False,
+        **params: Any,
     ):
         super().__init__(params)
         self.module = module
@@ -303,15 +266,16 @@ class NetworkDenoiser(  # type: ignore[call-arg]
         self.random_state = random_state
         self.verbose = verbose
 
-    def set_params(self, **params):  # noqa: D102
+    def set_params(self, **params: Any) -> Self:  # noqa: D102
         inner = any(name.startswith("masker__") for name in params)
         if inner and params.get("masker", self.masker) is None:
-            params["masker"] = Masker(_WIDTH, "interpolate")
+            params["masker"] = clone(DEFAULT_MASKER)
         return super().set_params(**params)
 
     # Training --------------------------------------------------------------------------
 
-    def fit(self, X, y=None):
+    @with_callbacks
+    def fit(self, X: Any, y: Any = None) -> Self:
         """Train the network on the noisy data.
 
         Parameters
@@ -333,9 +297,11 @@ class NetworkDenoiser(  # type: ignore[call-arg]
             If the data or a parameter are not valid or do not fit each other, if the network
             changes the shape of an image, or if the training diverges.
         """
-        return self._fit(X, self.max_epochs, go_on=self.warm_start and hasattr(self, "module_"))
+        with Task.of_fit(self, 0):
+            go_on = self.warm_start and self.__sklearn_is_fitted__()
+            return self._fit(X, self.max_epochs, go_on)
 
-    def partial_fit(self, X, y=None):
+    def partial_fit(self, X: Any, y: Any = None) -> Self:
         """Train for one more epoch, with a constant learning rate; its state is kept.
 
         Parameters
@@ -355,71 +321,54 @@ class NetworkDenoiser(  # type: ignore[call-arg]
         TypeError, ValueError
             As for `fit`.
         """
-        return self._fit(X, 1, go_on=hasattr(self, "module_"), partly=True)
+        return self._fit(X, 1, self.__sklearn_is_fitted__(), partly=True)
 
-    def _fit(self, X, epochs, go_on, partly=False):
+    def _fit(self, X: Any, epochs: int, go_on: bool, partly: bool = False) -> Self:
+        """Train, from the start or from what was learnt before."""
         self._validate_params()
         self._check_params()
-        array = as_array(X)
-        _check_lines(array)
+        array = self._as_data(X)
+        check_image(array)
         layout = Layout.of(array.shape, self.channel_axis)
         batch = layout.to_batch(array)
         if go_on:
-            self._check_channels(batch.shape[1])
-            if self._masker().include_mask_as_input != self.masker_.include_mask_as_input:
-                raise ValueError(
-                    "include_mask_as_input of the masker has changed, and with it the input of the "
-                    "network: fit it anew, with warm_start=False."
-                )
+            self._check_unchanged(batch.shape[1])
         learnt: dict[str, Any] = {"n_channels_": batch.shape[1], "n_axes_": array.ndim}
         if self.output == "blend":
             learnt["noise_"] = noise_of(self.noise, array, *layout)
-        masker, device = self._masker(), check_device(self.device)
-        offset, scale = (self.offset_, self.scale_) if go_on else self._standard(array)
-        images = as_tensor(batch, offset, scale, device)
-        known = ~torch.isnan(images)
-        masks = withheld_masks(masker, known, self.validation_masks)
-        learnt |= {"offset_": offset, "scale_": scale, "validation_masks_": masks}
-        learnt["masker_"] = clone(masker)
+        device = check_device(self.device)
         if go_on:
-            rng = deepcopy(self._rng)
+            offset, scale, rng = self.offset_, self.scale_, deepcopy(self._rng)
         else:
+            offset, scale = centre_and_scale(array) if self.standardize else (0.0, 1.0)
             rng = np.random.default_rng(check_random_state(self.random_state).randint(2**31))
+        images = as_tensor(batch, offset, scale, device)
+        masks = withheld_masks(self._masker, ~torch.isnan(images), self.validation_masks)
+        learnt |= {"offset_": offset, "scale_": scale, "validation_masks_": masks}
+        learnt["masker_"] = clone(self._masker)
         best = BestState().initialize()
-        with _seeded(rng, device):
-            batches, validation = self._batches(images, known, masker, masks, rng)
-            callbacks: list[Callback] = [best]
-            if self.lr_schedule == "cosine" and not partly:
-                callbacks.append(CosineRate(epochs * len(batches)))
-            if self.early_stopping is not None:
-                stopping = {"patience": self.early_stopping, "threshold": 0, "sink": _say_nothing}
-                callbacks.append(EarlyStopping(**stopping))
-            net = self._net(batch.shape[1], masker, device, go_on)
+        with seeded(rng, device):
+            batches, validation = self._batches(images, masks, rng)
+            net = self._net(batch.shape[1], device, go_on)
             net.has_gaps = has_nan(array)
+            steps = None if partly else epochs * len(batches)
+            first, last = self._own_callbacks(steps), []
             checkpoint = None
             if self.checkpoint is not None and not go_on and not partly:
-
-                def describe(net):
-                    return self._facts(net.module_, learnt | self._course(net, best, scale))
-
-                describe(net)  # what cannot be stored says so now
-                identity = digest([array, self._identity()])
-                checkpoint = Checkpoint(self.checkpoint, describe, identity, batches, best)
-            last = [] if checkpoint is None else [checkpoint]
-            net.callbacks = [*callbacks, *(self.callbacks or ()), *last]
+                checkpoint = self._checkpoint(self.checkpoint, array, learnt, net, batches, best)
+                last = [checkpoint]
+            net.callbacks = [best, *first, *(self.callbacks or ()), *last]
             net.initialize_callbacks()
             done = checkpoint.resume(net) if checkpoint is not None else 0
             train(net, batches, validation, epochs, done)
         best.restore(net)
-        net.callbacks_ = [(n, cb) for n, cb in net.callbacks_ if cb not in [*callbacks, *last]]
+        ours = [best, *first, *last]
+        net.callbacks_ = [(name, each) for name, each in net.callbacks_ if each not in ours]
         net.callbacks = None
         # Nothing was kept up to here, so that a fit that fails leaves nothing behind.
-        for name in ("n_features_in_", "feature_names_in_", "noise_"):
-            self.__dict__.pop(name, None)  # of an earlier fit
-        if array.ndim == 2:
-            validate_data(self, X, reset=True, skip_check_array=True)
-        for name, value in {**learnt, **self._course(net, best, scale)}.items():
-            setattr(self, name, value)
+        self._remember(X, array)
+        self.__dict__.pop("noise_", None)  # of an earlier fit
+        self.__dict__.update(learnt | best.course(net, scale))
         self.module_ = deepcopy(net.module_).eval()  # with the best weights
         self.net_ = net
         self._rng = rng
@@ -444,46 +393,20 @@ class NetworkDenoiser(  # type: ignore[call-arg]
                     'would: give lr_schedule="constant".'
                 )
 
-    @staticmethod
-    def _course(net, best, scale) -> dict:
-        """Return the fitted attributes that tell of the course of the training."""
-        unit = _squared(scale)
-        return {
-            "loss_curve_": [float(row["train_loss"]) * unit for row in net.history],
-            "validation_curve_": [
-                float(row.get("valid_loss", np.nan)) * unit for row in net.history
-            ],
-            "n_iter_": len(net.history),
-            "best_epoch_": best.epoch_,
-        }
+    def _check_unchanged(self, n_channels: int) -> None:
+        """Refuse to go on with another input of the network."""
+        self._check_channels(n_channels)
+        if self._masker.include_mask_as_input != self.masker_.include_mask_as_input:
+            raise ValueError(
+                "include_mask_as_input of the masker has changed, and with it the input of the "
+                "network: fit it anew, with warm_start=False."
+            )
 
-    def _masker(self) -> Masker:
-        return Masker(_WIDTH, "interpolate") if self.masker is None else self.masker
-
-    @property
-    def _trained_on(self) -> torch.device:
-        """Where the trained network is."""
-        return next(self.module_.parameters()).device
-
-    def _mixed(self, device: torch.device) -> bool:
-        if self.mixed_precision == "auto":
-            return device.type == "cuda" and torch.cuda.is_bf16_supported()
-        return bool(self.mixed_precision)
-
-    def _standard(self, array) -> tuple[float, float]:
-        """Return what is subtracted from the data, and what they are divided by."""
-        if not self.standardize:
-            return 0.0, 1.0
-        size = float(np.nanmax(np.abs(array)))  # whose square need not be a number
-        if size == 0:
-            return 0.0, 1.0
-        array = array / size
-        offset = float(np.nanmean(array, dtype=np.float64))
-        scale = float(np.nanstd(array, dtype=np.float64))
-        return offset * size, scale * size if scale > 0 else 1.0
-
-    def _batches(self, images, known, masker, masks, rng):
+    def _batches(
+        self, images: torch.Tensor, masks: tuple[int, ...], rng: np.random.Generator
+    ) -> tuple[TrainingBatches, ValidationWindows | None]:
         """Return what is trained on, and what is validated on."""
+        masker, known = self._masker, ~torch.isnan(images)
         validation = None
         if masks:
             validation = ValidationWindows(images, masker, masks, self.batch_size)
@@ -500,8 +423,38 @@ class NetworkDenoiser(  # type: ignore[call-arg]
         )
         return batches, validation
 
-    def _net(self, n_channels, masker, device, go_on) -> MaskedNet:
+    def _own_callbacks(self, steps: int | None) -> list[Callback]:
+        """Return the callbacks of a training of so many steps; None if it is a part of one."""
+        callbacks: list[Callback] = []
+        if self.lr_schedule == "cosine" and steps is not None:
+            callbacks.append(CosineRate(steps))
+        if self.early_stopping is not None:
+            callbacks.append(
+                EarlyStopping(patience=self.early_stopping, threshold=0, sink=_say_nothing)
+            )
+        return callbacks
+
+    def _checkpoint(
+        self,
+        path: str | Path,
+        array: np.ndarray,
+        learnt: dict[str, Any],
+        net: MaskedNet,
+        batches: TrainingBatches,
+        best: BestState,
+    ) -> Checkpoint:
+        """Return what writes the state of the training into a file."""
+
+        def describe(net: MaskedNet) -> dict:
+            return self._facts(net.module_, learnt | best.course(net, learnt["scale_"]))
+
+        describe(net)  # what cannot be stored says so now
+        identity = identity_of(array, self.get_params(deep=False))
+        return Checkpoint(path, describe, identity, batches, best)
+
+    def _net(self, n_channels: int, device: torch.device, go_on: bool) -> MaskedNet:
         """Return the network, ready to be trained; one that goes on keeps its optimizer."""
+        masker, verbose = self._masker, int(self.verbose)
         settings = {
             "optimizer": self.optimizer,
             "ema_decay": self.ema_decay,
@@ -509,14 +462,12 @@ class NetworkDenoiser(  # type: ignore[call-arg]
             "mixed_precision": self._mixed(device),
             **{f"optimizer__{n}": v for n, v in self._params_of("optimizer").items()},
         }
-        trained = getattr(self, "net_", None) if go_on else None
-        if trained is not None and all(
-            getattr(trained, name, None) == value for name, value in settings.items()
-        ):
+        trained = vars(self).get("net_") if go_on else None  # what was loaded has none
+        if trained is not None and settings.items() <= vars(trained).items():
             net = deepcopy(trained)
             for group in net.optimizer_.param_groups:
                 group["lr"] = group.pop("initial_lr", group["lr"]) * self.lr / trained.lr
-            net.masker, net.lr, net.verbose = masker, self.lr, int(self.verbose)
+            net.masker, net.lr, net.verbose = masker, self.lr, verbose
             return net
         if go_on:
             module = deepcopy(self.module_)
@@ -524,207 +475,13 @@ class NetworkDenoiser(  # type: ignore[call-arg]
             module = new_module(self.module, self._params_of("module"), n_channels, masker)
         check_trainable(module)
         return MaskedNet(
-            module, masker=masker, lr=self.lr, verbose=int(self.verbose), **settings
+            module, masker=masker, lr=self.lr, verbose=verbose, **settings
         ).initialize()
 
-    def _identity(self) -> list:
-        """Return the parameters that decide about the training."""
-        params = self.get_params(deep=False)
-        for name in _NOT_OF_THE_TRAINING:
-            del params[name]
-        if isinstance(self.module, torch.nn.Module):
-            state = self.module.state_dict().items()
-            params["weights"] = [(name, weights.cpu().numpy()) for name, weights in state]
-            params["module"] = type(self.module)
-        for name in ("module", "optimizer"):
-            kind = params[name]
-            params[name] = f"{kind.__module__}.{getattr(kind, '__qualname__', kind)}"
-        params["masker"] = repr(params["masker"])
-        return sorted(params.items(), key=lambda item: item[0])
-
-    def _check_channels(self, n_channels) -> None:
-        if n_channels != self.n_channels_:
-            raise ValueError(
-                f"X has {n_channels} channels, but NetworkDenoiser was fitted to data with "
-                f"{self.n_channels_}. Reshape your data, or fit again."
-            )
-
-    # Denoising -------------------------------------------------------------------------
-
-    def transform(self, X):
-        """Denoise.
-
-        Parameters
-        ----------
-        X : array-like
-            Noisy images, with as many axes and channels as those given to `fit`, and any sides.
-
-        Returns
-        -------
-        ndarray of the shape of `X`
-            The denoised images, as floats on the scale of `X`.
-
-        Raises
-        ------
-        TypeError, ValueError
-            If `X` is not valid.
-        """
-        return self._denoise(self._checked(X))
-
-    def _denoise(self, array: np.ndarray) -> np.ndarray:
-        noise = None
-        if self.output == "blend":
-            if not hasattr(self, "noise_"):
-                raise ValueError(
-                    'output="blend" needs the noise, which fit reads from the data: fit again, or '
-                    "set noise_."
-                )
-            noise = check_noise(self.noise_, array)
-        return self._output(array, noise)
-
-    def predict(self, X):
-        """Denoise: the same as `transform`.
-
-        Parameters
-        ----------
-        X : array-like
-            The noisy images.
-
-        Returns
-        -------
-        ndarray of the shape of `X`
-            The denoised images.
-        """
-        return self.transform(X)
-
-    def _checked(self, X) -> np.ndarray:
-        check_is_fitted(self, "module_")
-        array = as_array(X)
-        if array.ndim != self.n_axes_:
-            raise ValueError(
-                f"X has {array.ndim} axes, but NetworkDenoiser was fitted to data with "
-                f"{self.n_axes_}. Reshape your data, or fit again."
-            )
-        layout = Layout.of(array.shape, self.channel_axis)
-        self._check_channels(layout.to_batch(array).shape[1])
-        return array
-
-    def _output(self, array, noise) -> np.ndarray:
-        if self.output == "blend":
-            return self._blend(array, noise).output
-        if self.output == "average":
-            return (self._ask(array, True) + self._ask(array, False)) / 2
-        return self._ask(array, self.output == "invariant")
-
-    def _blend(self, array, noise):
-        layout = Layout.of(array.shape, self.channel_axis)
-        return blend(array, self._ask(array, True), noise, *layout)
-
-    def _ask(self, array, invariant: bool) -> np.ndarray:
-        """Return the network's answer, on the scale of the data."""
-        layout = Layout.of(array.shape, self.channel_axis)
-        batch = layout.to_batch(array)
-        answer = np.empty(batch.shape, array.dtype)
-        device = self._trained_on
-        masker = clone(self.masker_).set_params(infer_single_pass=not invariant)
-        size = max(1, _PIXELS // (batch.shape[2] * batch.shape[3]))
-        turns = range(8 if self.self_ensemble else 1)
-
-        def model(shown):
-            return ask(self.module_, shown, turns, self._mixed(device))
-
-        for start in range(0, len(batch), size):
-            part = slice(start, start + size)
-            images = as_tensor(batch[part], self.offset_, self.scale_, device)
-            with torch.no_grad():
-                found = masker.infer_full_image(images, model)
-            answer[part] = found.cpu().numpy()
-        if not np.isfinite(answer).all():
-            raise ValueError(
-                f"{type(self.module_).__name__} returned NaN or an infinity: fit it again, with a "
-                "smaller lr."
-            )
-        answer *= self.scale_
-        answer += self.offset_
-        return layout.from_batch(answer)
-
-    def score(self, X, y=None):
-        """Return minus the held-out self-supervised loss, or minus the true error.
-
-        Parameters
-        ----------
-        X : array-like
-            The noisy images.
-        y : array-like of the same shape, default=None
-            The clean images, if they are known.
-
-        Returns
-        -------
-        float
-            Without `y`, minus the mean squared difference between `X` and the J-invariant
-            prediction, over those pixels that are withheld from the training if `X` is what
-            the network was trained on (all masks, if ``validation_masks=0``): an estimate of
-            minus (true error + variance of the noise). With `y`, minus the mean squared error
-            of `transform`.
-
-        Raises
-        ------
-        ValueError
-            If `y` does not have the shape of `X`.
-        """
-        array = self._checked(X)
-        if y is not None:
-            return true_score(y, array, self._denoise)
-        masker = self.masker_
-        device = self._trained_on
-        layout = Layout.of(array.shape, self.channel_axis)
-        images = as_tensor(layout.to_batch(array), self.offset_, self.scale_, device)
-        masks = self.validation_masks_ or range(len(masker))
-        total, count = 0.0, 0
-        for batch in ValidationWindows(images, masker, masks, self.batch_size):
-            shown, index = masker.hide(batch.images, batch.mask)
-            with torch.no_grad():
-                answer = ask(self.module_, shown, mixed=self._mixed(device))
-            asked = batch.counts[index]
-            difference = (answer[index] - batch.images[index])[asked].double()
-            total += float(difference.square().sum())
-            count += difference.numel()
-        if not count:
-            raise ValueError("None of the pixels of X that are scored was measured, only NaN.")
-        return -total / count * _squared(self.scale_)
-
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
-        tags.input_tags.three_d_array = True
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         tags.non_deterministic = self.random_state is None
         return tags
-
-
-def _check_lines(array) -> None:
-    """Refuse an image of a single line."""
-    if array.ndim == 2 and 1 in array.shape:
-        what = "n_samples = 1" if array.shape[0] == 1 else "n_features = 1"
-        raise ValueError(
-            f"X of shape {array.shape} has {what}: a network denoises images, and a single line is "
-            "none. JInvariantWrapper denoises signals."
-        )
-
-
-@contextmanager
-def _seeded(rng: np.random.Generator, device: torch.device) -> Iterator[None]:
-    """Make torch's random numbers those of a generator, and give it its own back."""
-    devices = [device] if device.type == "cuda" else []
-    # They are those of the whole process: trainings in threads wait for each other.
-    with _lock, torch.random.fork_rng(devices=devices):
-        torch.manual_seed(int(rng.integers(2**31)))
-        yield
-
-
-def _squared(scale: float) -> float:
-    """Return the unit of a loss, which may be beyond what numbers can be."""
-    return float(scale) * float(scale)
 
 
 def _say_nothing(text: str) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from itertools import islice
 from math import prod
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 import torch
@@ -46,7 +47,7 @@ class Masker(BaseEstimator):
     mode : {"zero", "interpolate", "mean", "median", "random"}, Fill or callable, default="zero"
         What hidden pixels are replaced with. "interpolate" is the mean of the eight
         neighbours with weights [[.5, 1, .5], [1, 0, 1], [.5, 1, .5]], over those that exist;
-        the others are the package's fills (`sk_n2s.fills`). "zero", "interpolate" and
+        the others are the package's fills (`sk_n2s.masking.fills`). "zero", "interpolate" and
         "mean" are computed on the tensor's device, others in memory, and without gradients.
     infer_single_pass : bool, default=False
         Whether `infer_full_image` shows the network the whole image once, which is not
@@ -81,12 +82,12 @@ class Masker(BaseEstimator):
 
     def __init__(
         self,
-        width=3,
-        mode="zero",
-        infer_single_pass=False,
-        include_mask_as_input=False,
+        width: int | tuple[int, int] = 3,
+        mode: Any = "zero",
+        infer_single_pass: bool = False,
+        include_mask_as_input: bool = False,
         *,
-        partition=None,
+        partition: Partition | None = None,
     ):
         self.width = width
         self.mode = mode
@@ -229,7 +230,7 @@ class Masker(BaseEstimator):
         assert answer is not None  # there is a mask
         return answer
 
-    def index(self, shape, i: int, device=None) -> Index:
+    def index(self, shape: Sequence[int], i: int, device: torch.device | None = None) -> Index:
         """Return the entries of a mask.
 
         Parameters
@@ -252,7 +253,7 @@ class Masker(BaseEstimator):
             If the masks do not fit the images.
         """
         if self.partition is None:
-            for side, stride in zip(shape[2:], self._strides()):
+            for side, stride in zip(shape[2:], self._strides(), strict=True):
                 if stride > side:
                     raise ValueError(
                         f"width={self.width!r} is larger than a side of the images, which are "
@@ -324,7 +325,8 @@ class Masker(BaseEstimator):
         array = X.detach().cpu().to(torch.promote_types(X.dtype, torch.float32)).numpy()
         return torch.from_numpy(how(plan, array)).to(X.device, X.dtype)
 
-    def _with_mask(self, shown: Tensor, index) -> Tensor:
+    def _with_mask(self, shown: Tensor, index: Index | None) -> Tensor:
+        """Return the images with their mask as a further channel, if the network gets it."""
         if not self.include_mask_as_input:
             return shown
         mask = torch.zeros_like(shown[:, :1])
@@ -351,9 +353,10 @@ def checked_answer(model: Callable[[Tensor], Tensor], shown: Tensor) -> Tensor:
             f"{error}"
         ) from error
     if not isinstance(answer, Tensor):
+        what = "None" if answer is None else f"a {type(answer).__name__}"
         raise NetworkError(
-            f"The network {type(model).__name__} returned a {type(answer).__name__}: it must "
-            "return one tensor, an image for each image."
+            f"The network {type(model).__name__} returned {what}: it must return one tensor, an "
+            "image for each image."
         )
     shape = tuple(answer.shape)
     if len(shape) != 4 or (shape[0], *shape[2:]) != (shown.shape[0], *shown.shape[2:]):
@@ -362,24 +365,25 @@ def checked_answer(model: Callable[[Tensor], Tensor], shown: Tensor) -> Tensor:
             f"for an input of shape {tuple(shown.shape)}: a network must keep the sides of an "
             "image (pad its convolutions)."
         )
-    return answer
+    # A network may turn gradients on by itself.
+    return answer if torch.is_grad_enabled() else answer.detach()
 
 
-def _check_batch(X) -> None:
+def _check_batch(X: Any) -> None:
     if not isinstance(X, Tensor) or X.ndim != 4 or not X.is_floating_point():
-        what = f"shape {tuple(X.shape)}" if hasattr(X, "shape") else f"type {type(X).__name__}"
+        what = f"shape {tuple(X.shape)}" if isinstance(X, Tensor) else f"type {type(X).__name__}"
         raise ValueError(
             "X must be a floating-point tensor of shape (n_items, n_channels, height, width), and "
             f"has {what}."
         )
 
 
-def _shaped(shape) -> np.ndarray:
+def _shaped(shape: Sequence[int]) -> np.ndarray:
     """Return an array of a shape that takes no memory."""
     return np.broadcast_to(np.float32(0), tuple(shape))
 
 
-def _as_numpy(index):
+def _as_numpy(index: Index) -> Index:
     return index if isinstance(index, tuple) else index.cpu().numpy()
 
 
@@ -391,9 +395,9 @@ def _strided_values(fill: Fill, X: Tensor, index: tuple[slice, ...]) -> Tensor |
         return None
     kernel = fill.weights(len(_AXES))
     margin = [n // 2 for n in kernel.shape]
-    if any(m >= n for m, n in zip(margin, X.shape[2:])):
+    if any(m >= n for m, n in zip(margin, X.shape[2:], strict=True)):
         return None
-    steps = [part.indices(n) for part, n in zip(index[2:], X.shape[2:])]
+    steps = [part.indices(n) for part, n in zip(index[2:], X.shape[2:], strict=True)]
     pad = (margin[1], margin[1], margin[0], margin[0])
     mode = "reflect" if fill.border == "mirror" else "constant"
     weighing = _weighing if prod(X.shape[2:]) <= _CACHED else _weighing.__wrapped__
@@ -416,14 +420,23 @@ def _strided_values(fill: Fill, X: Tensor, index: tuple[slice, ...]) -> Tensor |
 @lru_cache(maxsize=64)
 @torch.inference_mode(False)
 @torch.no_grad()
-def _weighing(sides, offsets, strides, kernel, pad, mode, dtype, device):
+def _weighing(
+    sides: tuple[int, ...],
+    offsets: tuple[int, ...],
+    strides: tuple[int, ...],
+    kernel: tuple[tuple[float, ...], ...],
+    pad: tuple[int, ...],
+    mode: str,
+    dtype: torch.dtype,
+    device: torch.device,
+) -> tuple[Tensor, Callable[[Tensor], Tensor], Tensor | None]:
     """Return what a mean over visible neighbours needs, which is the same in every step."""
     weighed = torch.tensor(kernel, dtype=dtype, device=device)[None, None]
     visible = torch.ones((1, 1, *sides), dtype=dtype, device=device)
-    rows, columns = (slice(o, None, s) for o, s in zip(offsets, strides))
+    rows, columns = (slice(o, None, s) for o, s in zip(offsets, strides, strict=True))
     visible[..., rows, columns] = 0
 
-    def weigh(values):
+    def weigh(values: Tensor) -> Tensor:
         # Only where a value is wanted: the stride of the convolution is that of the mask.
         around = F.pad(values, pad, mode=mode)[..., offsets[0] :, offsets[1] :]
         with torch.autocast(device.type, enabled=False):

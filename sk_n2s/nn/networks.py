@@ -87,14 +87,14 @@ class SingleConvolution(Network):
     torch.Size([2, 1, 7, 9])
     """
 
-    def __init__(self, in_channels=1, out_channels=1, width=3):
+    def __init__(self, in_channels: int = 1, out_channels: int = 1, width: int = 3):
         super().__init__(in_channels, out_channels)
         if width % 2 == 0:
             raise ValueError(f"width={width} of SingleConvolution must be odd.")
         self.width = width
         self.convolution = nn.Conv2d(in_channels, out_channels, width, padding=width // 2)
 
-    def answer(self, X):  # noqa: D102
+    def answer(self, X: Tensor) -> Tensor:  # noqa: D102
         return self.convolution(X)
 
 
@@ -147,14 +147,14 @@ class Unet(Network):
 
     def __init__(
         self,
-        in_channels=1,
-        out_channels=1,
-        width=32,
-        depth=4,
-        growth=2,
-        max_width=None,
-        normalise=False,
-        residual=False,
+        in_channels: int = 1,
+        out_channels: int = 1,
+        width: int = 32,
+        depth: int = 4,
+        growth: float = 2,
+        max_width: int | None = None,
+        normalise: bool = False,
+        residual: bool = False,
     ):
         super().__init__(in_channels, out_channels)
         self.width = width
@@ -169,15 +169,15 @@ class Unet(Network):
             widths = [min(w, max_width) for w in widths]
         self.down = nn.ModuleList(
             _block(before, after, normalise)
-            for before, after in zip([in_channels, *widths], widths)
+            for before, after in zip([in_channels, *widths[:-1]], widths, strict=True)
         )
         self.up = nn.ModuleList(
             _block(below + here, here, normalise)
-            for below, here in zip(widths[:0:-1], widths[-2::-1])
+            for below, here in zip(widths[:0:-1], widths[-2::-1], strict=True)
         )
         self.last = nn.Conv2d(widths[0], out_channels, 1)
 
-    def answer(self, X):  # noqa: D102
+    def answer(self, X: Tensor) -> Tensor:  # noqa: D102
         first = X
         levels = []
         for block in self.down[:-1]:
@@ -185,13 +185,13 @@ class Unet(Network):
             levels.append(X)
             X = self._halve(X)
         X = self.down[-1](X)
-        for block, level in zip(self.up, reversed(levels)):
+        for block, level in zip(self.up, reversed(levels), strict=True):
             X = F.interpolate(X, scale_factor=2, mode="bilinear", align_corners=False)
             X = block(torch.cat((X, level), dim=1))
         found = self.last(X)
         return first[:, : self.out_channels] - found if self.residual else found
 
-    def _halve(self, X):
+    def _halve(self, X: Tensor) -> Tensor:
         return F.max_pool2d(X, 2)
 
 
@@ -218,12 +218,12 @@ class BabyUnet(Unet):
     torch.Size([1, 1, 28, 28])
     """
 
-    def __init__(self, in_channels=1, out_channels=1, width=16):
+    def __init__(self, in_channels: int = 1, out_channels: int = 1, width: int = 16):
         super().__init__(
             in_channels, out_channels, width, depth=2, max_width=2 * width, normalise=True
         )
 
-    def _halve(self, X):
+    def _halve(self, X: Tensor) -> Tensor:
         return F.avg_pool2d(X, 2)
 
 
@@ -261,7 +261,13 @@ class DnCNN(Network):
     """
 
     def __init__(
-        self, in_channels=1, out_channels=1, width=64, depth=17, normalise=True, residual=True
+        self,
+        in_channels: int = 1,
+        out_channels: int = 1,
+        width: int = 64,
+        depth: int = 17,
+        normalise: bool = True,
+        residual: bool = True,
     ):
         super().__init__(in_channels, out_channels)
         if depth < 2:
@@ -279,6 +285,6 @@ class DnCNN(Network):
         layers.append(nn.Conv2d(width, out_channels, 3, padding=1))
         self.layers = nn.Sequential(*layers)
 
-    def answer(self, X):  # noqa: D102
+    def answer(self, X: Tensor) -> Tensor:  # noqa: D102
         found = self.layers(X)
         return X[:, : self.out_channels] - found if self.residual else found

@@ -9,27 +9,32 @@ from __future__ import annotations
 import json
 import os
 import sys
+from copy import deepcopy
 from dataclasses import fields, is_dataclass
 from inspect import signature
+from numbers import Integral
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from ..masking.fills import Fill
 from ..masking.partitions import Partition
 from ..noise import NoiseCurve, NoiseModel
 from . import networks
+from ._inference import TrainedNetwork
+from ._validation import check_device
 from .masking import Masker
 
 __all__ = [
+    "SavedNetwork",
     "above",
     "below",
-    "config_of",
     "decode",
     "encode",
     "flatten",
@@ -49,8 +54,128 @@ _PLACES: dict[str, Any] = {
     "torch.optim": torch.optim,
 }
 
+#: Fitted attributes that are stored with the weights.
+_LEARNT = (
+    "offset_",
+    "scale_",
+    "n_channels_",
+    "n_axes_",
+    "n_features_in_",
+    "noise_",
+    "feature_names_in_",
+    "masker_",
+    "validation_masks_",
+    "loss_curve_",
+    "validation_curve_",
+    "best_epoch_",
+    "n_iter_",
+)
 
-def write(path, tensors: dict[str, Tensor], facts: dict) -> None:
+
+class SavedNetwork(TrainedNetwork):
+    """The part of a `NetworkDenoiser` that is stored and read again."""
+
+    module: Any
+    device: str | torch.device
+    random_state: Any
+    _rng: np.random.Generator
+
+    def save(self, path: str | Path) -> None:
+        """Write the trained network to a file: safetensors, with all else as JSON in its header.
+
+        Parameters
+        ----------
+        path : str or path
+            Where.
+
+        Raises
+        ------
+        TypeError
+            If a parameter is a function, which would have to be pickled.
+        """
+        check_is_fitted(self, "module_")
+        learnt = {name: value for name, value in vars(self).items() if name in _LEARNT}
+        write(path, below("module", self.module_.state_dict()), self._facts(self.module_, learnt))
+
+    def _facts(self, module: torch.nn.Module, learnt: dict) -> dict:
+        """Return what has to be known beside the weights, for JSON."""
+        params = self.get_params(deep=False)
+        params |= {"checkpoint": None, "callbacks": None, "device": str(self.device)}
+        if not isinstance(self.random_state, Integral):
+            params["random_state"] = None
+        config = _config_of(module)
+        inner = {n: v for n, v in params.items() if n.partition("__")[0] == "module"}
+        for name in inner:
+            del params[name]
+        if config is not None:
+            params["module"] = type(module)
+            given = inner if isinstance(self.module, type) else {}
+            for name, value in config.items():
+                # The channels are those of the data, unless the user said otherwise.
+                if f"module__{name}" in given or name not in ("in_channels", "out_channels"):
+                    params[f"module__{name}"] = value
+        return {
+            "params": {name: encode(value, name) for name, value in params.items()},
+            "network": type(module).__name__,
+            "config": encode(list((config or {}).items()), "module"),
+            "learnt": {name: encode(value, name) for name, value in learnt.items()},
+        }
+
+    @classmethod
+    def load(cls, path: str | Path, module: torch.nn.Module | None = None) -> Self:
+        """Read a trained network from a file that `save` wrote.
+
+        Parameters
+        ----------
+        path : str or path
+            Where.
+        module : Module, default=None
+            An instance of the network that was saved, for its weights to be put in: needed
+            if it is none of this package's.
+
+        Returns
+        -------
+        NetworkDenoiser
+            The fitted estimator; `partial_fit` goes on with a new optimizer.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        ValueError
+            If it is another kind of file, or its weights are those of another network.
+        """
+        tensors, facts = read(path)
+        params = {name: decode(value) for name, value in facts["params"].items()}
+        if module is None and "module" not in params:
+            raise ValueError(
+                f"{str(path)!r} holds the weights of {facts['network']}, which is none of this "
+                "package's networks: pass an instance of it as module."
+            )
+        if module is None:
+            made = params["module"](**dict(map(tuple, decode(facts["config"]))))
+        elif isinstance(module, torch.nn.Module):
+            params = {n: v for n, v in params.items() if n.partition("__")[0] != "module"}
+            params["module"], made = module, deepcopy(module)
+        else:
+            raise TypeError(f"module={module!r} must be an instance of the network that was saved.")
+        loaded = cls(**params)
+        try:
+            made.load_state_dict(above("module", tensors))
+        except RuntimeError:
+            raise ValueError(
+                f"{str(path)!r} holds the weights of {facts['network']}, which are not those of "
+                f"module={type(made).__name__}: pass one that was made with the same parameters."
+            ) from None
+        for name, value in facts["learnt"].items():
+            setattr(loaded, name, decode(value))
+        device = check_device(loaded.device)
+        loaded.module_ = made.to(device, memory_format=torch.channels_last).eval()
+        loaded._rng = np.random.default_rng(0)
+        return loaded
+
+
+def write(path: str | Path, tensors: dict[str, Tensor], facts: dict) -> None:
     """Write a file, at once or not at all."""
     path = Path(path)
     if not path.parent.is_dir():
@@ -65,7 +190,7 @@ def write(path, tensors: dict[str, Tensor], facts: dict) -> None:
         part.unlink(missing_ok=True)
 
 
-def read(path) -> tuple[dict[str, Tensor], dict]:
+def read(path: str | Path) -> tuple[dict[str, Tensor], dict]:
     """Read what `write` wrote."""
     if not Path(path).is_file():
         raise FileNotFoundError(f"There is no file {str(path)!r}.")
@@ -86,7 +211,7 @@ def read(path) -> tuple[dict[str, Tensor], dict]:
     return tensors, facts
 
 
-def _plain(value):
+def _plain(value: Any) -> Any:
     """Return a number of NumPy's, of which a user's callback may leave some, as JSON knows it."""
     if isinstance(value, np.generic):
         return value.item()
@@ -119,6 +244,11 @@ def encode(value: Any, name: str) -> Any:
     if isinstance(value, list | tuple):
         parts = [encode(part, name) for part in value]
         return parts if isinstance(value, list) else {"tuple": parts}
+    return _encode_named(value, name)
+
+
+def _encode_named(value: Any, name: str) -> dict:
+    """Return a class or an object of this package by its name, as JSON can hold it."""
     if isinstance(value, type):
         place = next((p for p, m in _PLACES.items() if getattr(m, value.__name__, 0) is value), 0)
         if place:
@@ -166,7 +296,7 @@ def flatten(prefix: str, state: dict) -> tuple[dict[str, Tensor], dict]:
     """Take the tensors out of the state of an optimizer."""
     tensors: dict[str, Tensor] = {}
 
-    def without(value, name):
+    def without(value: Any, name: str) -> Any:
         if isinstance(value, Tensor):
             tensors[name] = value
             return {"tensor": name}
@@ -190,7 +320,7 @@ def restore(tensors: dict[str, Tensor], rest: Any) -> Any:
     return {key: restore(tensors, part) for key, part in rest["items"]}
 
 
-def config_of(module: torch.nn.Module) -> dict | None:
+def _config_of(module: torch.nn.Module) -> dict | None:
     """Return what one of the package's networks was made with."""
     kind = type(module)
     if getattr(networks, kind.__name__, None) is not kind:

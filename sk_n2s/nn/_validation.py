@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from .._utils.arrays import as_float_array
-from .._utils.lazy import is_lazy
 from .masking import Masker
 
 __all__ = [
-    "as_array",
     "as_tensor",
+    "centre_and_scale",
     "check_device",
+    "check_image",
     "check_patch",
     "check_trainable",
     "measured_masks",
@@ -28,23 +27,34 @@ __all__ = [
 _LARGE, _PATCH = 96, 64
 
 
-def as_array(X) -> np.ndarray:
-    """Return data as an array of floats in memory."""
-    if is_lazy(X):
-        raise TypeError(
-            "X is a dask array, and a network is trained on data in memory: pass X.compute(), or a "
-            "part of it."
-        )
-    return as_float_array(X)
-
-
-def as_tensor(batch: np.ndarray, offset: float, scale: float, device) -> torch.Tensor:
+def as_tensor(batch: np.ndarray, offset: float, scale: float, device: torch.device) -> torch.Tensor:
     """Return images as the network sees them."""
     standard = (batch - offset) / scale
     return torch.from_numpy(np.ascontiguousarray(standard, dtype=np.float32)).to(device)
 
 
-def check_device(device) -> torch.device:
+def check_image(array: np.ndarray) -> None:
+    """Refuse an image of a single line."""
+    if array.ndim == 2 and 1 in array.shape:
+        what = "n_samples = 1" if array.shape[0] == 1 else "n_features = 1"
+        raise ValueError(
+            f"X of shape {array.shape} has {what}: a network denoises images, and a single line is "
+            "none. JInvariantWrapper denoises signals."
+        )
+
+
+def centre_and_scale(array: np.ndarray) -> tuple[float, float]:
+    """Return the mean and the standard deviation of data, whose squares need not be numbers."""
+    size = float(np.nanmax(np.abs(array)))
+    if size == 0:
+        return 0.0, 1.0
+    array = array / size
+    offset = float(np.nanmean(array, dtype=np.float64))
+    scale = float(np.nanstd(array, dtype=np.float64))
+    return offset * size, scale * size if scale > 0 else 1.0
+
+
+def check_device(device: str | torch.device) -> torch.device:
     """Return the device that a parameter stands for."""
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -80,9 +90,9 @@ def measured_masks(masker: Masker, counts: torch.Tensor) -> list[int]:
     ]
 
 
-def check_patch(patch_size, sides, masker: Masker) -> int | None:
+def check_patch(patch_size: int | str | None, sides: tuple[int, ...], masker: Masker) -> int | None:
     """Return the side of the squares that images are shown in."""
-    if patch_size == "auto":
+    if isinstance(patch_size, str):  # "auto"
         patch_size = min(_PATCH, *sides) if max(sides) > _LARGE else None
     if patch_size is not None and patch_size > min(sides):
         raise ValueError(
@@ -100,7 +110,9 @@ def check_patch(patch_size, sides, masker: Masker) -> int | None:
     return patch_size
 
 
-def new_module(module, kwargs: dict[str, Any], n_channels: int, masker: Masker) -> torch.nn.Module:
+def new_module(
+    module: Any, kwargs: dict[str, Any], n_channels: int, masker: Masker
+) -> torch.nn.Module:
     """Return a new network."""
     if isinstance(module, torch.nn.Module):
         if kwargs:
