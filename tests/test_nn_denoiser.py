@@ -669,7 +669,7 @@ def test_what_was_loaded_is_fitted_to_other_channels(stack, convolution, tmp_pat
 
 
 def test_a_search_chooses_by_what_nothing_has_seen(stack):
-    denoiser = tiny(Unet, module__depth=1, max_epochs=6)
+    denoiser = tiny(Unet, module__depth=1, max_epochs=12)
     grid = [
         {"module": [Unet], "module__width": [4], "module__depth": [1], "lr": [1e-5, 2e-2]},
         {"module": [SingleConvolution], "masker__width": [2], "lr": [1e-3]},

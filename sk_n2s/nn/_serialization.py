@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from copy import deepcopy
 from dataclasses import fields, is_dataclass
 from inspect import signature
@@ -23,6 +22,7 @@ from safetensors.torch import save_file
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
+from ..masking import fills, partitions
 from ..masking.fills import Fill
 from ..masking.partitions import Partition
 from ..noise import NoiseCurve, NoiseModel
@@ -48,8 +48,8 @@ _KEY, _VERSION = "sk_n2s", 1
 
 #: Where classes may come from that are named in a file.
 _PLACES: dict[str, Any] = {
-    "fills": sys.modules[Fill.__module__],
-    "partitions": sys.modules[Partition.__module__],
+    "fills": fills,
+    "partitions": partitions,
     "networks": networks,
     "torch.optim": torch.optim,
 }
