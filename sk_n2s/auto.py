@@ -16,7 +16,6 @@ from ._utils.tiling import middle
 from .denoisers import gaussian, median, nl_means, nl_ridge, tv, wavelet
 from .j_invariance.wrapper import JInvariantWrapper
 from .losses import squared_error
-from .masking.fills import MeanFill
 from .noise.model import NoiseModel, check_noise
 from .noise.stabilization import GeneralizedAnscombe
 from .risk.error_estimate import LEVEL_ERROR, ErrorEstimate, summarise
@@ -229,10 +228,9 @@ class AutoDenoiser(BaseDenoiser):
     def output_and_divergence(  # noqa: D102
         self, X: np.ndarray, noise: NoiseModel
     ) -> tuple[np.ndarray, np.ndarray]:
-        missing = np.isnan(X)
-        shown = MeanFill()(X, missing, self.axes(X.ndim).neighbours) if missing.any() else X
-        output = self._denoise(shown)
-        return output, probed_divergence(self._denoise, shown, output, noise.variance(shown))
+        output = self._denoise(X)
+        signal = np.where(np.isnan(X), output, X)
+        return output, probed_divergence(self._denoise, X, output, noise.variance(signal))
 
     @property
     def estimated_mse_(self) -> float:

@@ -15,6 +15,7 @@ from sk_n2s import (
     AutoDenoiser,
     GeneralizedAnscombe,
     JInvariantWrapper,
+    RandomPartition,
     SelfSupervisedSearchCV,
     SelfSupervisedStacker,
     WholeArray,
@@ -125,3 +126,12 @@ def test_of_three_entries_one_may_be_missing(denoiser, method):
     assert 1 <= found[1] <= 3
     with pytest.raises(ValueError, match="X holds a single measurement"):
         JInvariantWrapper(denoiser, method=method).fit_transform([np.nan, np.nan, 3.0])
+    sparse = np.full(12, np.nan)
+    sparse[::4] = [1, 2, 3]
+    if method == "mask":
+        with pytest.raises(ValueError, match="lie in one set of GridPartition.* RandomPartition"):
+            JInvariantWrapper(denoiser, method=method).fit_transform(sparse)
+    partition = RandomPartition(3, random_state=0)
+    wrapper = JInvariantWrapper(denoiser, method=method, partition=partition)
+    found = wrapper.fit_transform(sparse)
+    assert (found > 0.9).all() and (found < 3.1).all()

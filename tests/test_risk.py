@@ -288,3 +288,12 @@ def test_scores_of_all_outputs_are_on_the_scale_of_the_data(scale, dtype, noisy)
         return search.fit((noisy * unit).astype(dtype)).cv_results_["mean_test_score"] / unit**2
 
     np.testing.assert_allclose(scores(scale), scores(1.0), rtol=1e-5)
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.8])
+@pytest.mark.parametrize("denoiser", [gaussian, tv], ids=["gaussian", "tv"])
+def test_where_entries_are_missing_the_probe_goes_through_the_fill(denoiser, share, noisy, clean):
+    X = np.where(np.random.default_rng(1).random(noisy.shape) < share, np.nan, noisy)
+    wrapper = JInvariantWrapper(denoiser, output="plain", noise=0.1).fit(X)
+    truth = np.mean((wrapper.transform(X) - clean)[~np.isnan(X)] ** 2)
+    assert -wrapper.score(X) - 0.01 == pytest.approx(truth, rel=0.15)

@@ -358,10 +358,14 @@ class JInvariantWrapper(DenoiserParameters, BaseDenoiser):
             return mixed.output, divergence_of(mixed.own, mixed.variance)
         if self.output == "invariant":
             return self._invariant(X), np.zeros(())
-        shown = self.view_plan(X).complete(X)
-        denoise = partial(self._answer, self.denoiser)
-        output = denoise(shown)
-        return output, probed_divergence(denoise, shown, output, noise.variance(shown))
+        plan = self.view_plan(X)
+
+        def denoise(shown: np.ndarray) -> np.ndarray:
+            return self._answer(self.denoiser, plan.complete(shown))
+
+        # The probe goes through the fill, as the noise does.
+        output = denoise(X)
+        return output, probed_divergence(denoise, X, output, noise.variance(plan.complete(X)))
 
     def score(self, X: Any, y: Any = None) -> float:
         """Return minus the self-supervised loss, or minus the true error.

@@ -249,7 +249,7 @@ class MeanFill(_NeighbourFill):
     Examples
     --------
     >>> import numpy as np
-    >>> from sk_n2s.fills import MeanFill
+    >>> from sk_n2s.masking import MeanFill
     >>> MeanFill()(np.array([1.0, 9.0, 3.0]), np.array([False, True, False]))
     array([1., 2., 3.])
     """

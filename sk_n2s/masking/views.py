@@ -116,6 +116,11 @@ class ViewPlan:
         missing = _missing(X)
         sets = enumerate(self.partition.split(X, self.axes))
         for split, (hidden, scored) in enumerate(pair for j, pair in sets if j in chosen):
+            if missing is not None and missing.sum() + np.sum(~missing[hidden]) == X.size:
+                raise ValueError(
+                    f"All measurements of X lie in one set of {self.partition}, so that nothing is "
+                    "left to predict them from: give another partition, such as RandomPartition."
+                )
             shown, target = self._conceal(X, hidden, missing), X[scored]
             counts = _counts(target, _total, has_nan(target))
             yield View(shown, scored, target, (split,), _total, counts)

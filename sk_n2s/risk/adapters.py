@@ -9,7 +9,6 @@ from sklearn.pipeline import Pipeline
 
 from .._utils.arrays import as_float_array
 from .._utils.base import BaseDenoiser
-from ..masking.fills import MeanFill
 from ..noise.model import NoiseModel
 from .sure import probed_divergence
 
@@ -41,10 +40,9 @@ class PipelineDenoiser(BaseDenoiser):
     def output_and_divergence(  # noqa: D102
         self, X: np.ndarray, noise: NoiseModel
     ) -> tuple[np.ndarray, np.ndarray]:
-        missing = np.isnan(X)
-        shown = MeanFill()(X, missing, self.axes(X.ndim).neighbours) if missing.any() else X
-        output = self._denoise(shown)
-        return output, probed_divergence(self._denoise, shown, output, noise.variance(shown))
+        output = self._denoise(X)
+        signal = np.where(np.isnan(X), output, X)
+        return output, probed_divergence(self._denoise, X, output, noise.variance(signal))
 
 
 def as_denoiser(estimator: Any, what: str = "estimator") -> BaseDenoiser:

@@ -36,7 +36,8 @@ def probed_divergence(
     denoise : callable
         The denoiser h.
     X : ndarray of float
-        The noisy data, without NaN.
+        The noisy data. Where they are NaN, the denoiser fills them, and so does it when it is
+        probed: what a missing entry is filled with depends on the noise of its neighbours.
     denoised : ndarray of the same shape
         Its output for `X`.
     variance : float or ndarray that broadcasts to that shape
