@@ -27,7 +27,7 @@ from sk_n2s import (
 )
 from sk_n2s.denoisers import declare, median, tv
 from sk_n2s.masking.fills import MeanFill
-from sk_n2s.search._memory import key_of
+from sk_n2s.search._keys import key_of
 
 
 @pytest.fixture
@@ -212,10 +212,6 @@ PAIRS = {
         (_with_attribute(1), _with_attribute(2), _with_attribute(1)),
         (_with_attribute(1), _with_attribute(2), _with_attribute(2)),
     ),
-    "by a string": (
-        _function("def f(X):\n    return globals()['b']", b=1),
-        _function("def f(X):\n    return globals()['b']", b=2),
-    ),
     "frozen": (FrozenEstimator(PCA(1).fit(X)), FrozenEstimator(PCA(1).fit(X * X))),
     "set": ({"a", "b"}, {"a", "c"}),
     "objects": (np.array([1, "a"], dtype=object), np.array([1, "b"], dtype=object)),
@@ -242,7 +238,7 @@ import package.inner
 import package.inner as other
 from package.inner import helper
 from sk_n2s import JInvariantWrapper
-from sk_n2s.search._memory import key_of
+from sk_n2s.search._keys import key_of
 
 log = logging.getLogger(__name__)
 
@@ -382,3 +378,136 @@ def test_a_warning_of_failures_is_given_each_time(tmp_path):
     for _ in range(2):
         with pytest.warns(FitFailedWarning, match="radius=-1"):
             search(median, {"radius": [-1, 1]}, tmp_path).fit(X)
+
+
+def _cached(text):
+    return _function("import functools\n" + textwrap.dedent(text))
+
+
+BEHIND = {
+    "lru_cache": "@functools.lru_cache\ndef g(X):\n    return X * {k}\ndef f(X):\n    return g(X)",
+    "cache": "@functools.cache\ndef f(X):\n    return X * {k}",
+    "class method": """
+        class g:
+            @classmethod
+            def h(cls, X):
+                return X * {k}
+        def f(X):
+            return g.h(X)
+        """,
+    "static method": """
+        class g:
+            @staticmethod
+            def h(X):
+                return X * {k}
+        def f(X):
+            return g.h(X)
+        """,
+    "property": """
+        class g:
+            @property
+            def h(self):
+                return {k}
+        def f(X):
+            return X * g().h
+        """,
+    "cached property": """
+        class g:
+            @functools.cached_property
+            def h(self):
+                return {k}
+        def f(X):
+            return X * g().h
+        """,
+    "base class": """
+        class a:
+            def h(self, X):
+                return X * {k}
+        class g(a):
+            pass
+        def f(X):
+            return g().h(X)
+        """,
+    "handler": """
+        def f(X):
+            try:
+                return X
+            except ValueError:
+                return X * {k}
+        """,
+}
+
+
+@pytest.mark.parametrize("text", BEHIND.values(), ids=BEHIND)
+def test_keys_see_code_behind_decorators_and_classes(text):
+    one, same, other = (_cached(text.replace("{k}", k)) for k in "223")
+    assert key_of(one) == key_of(same) != key_of(other)
+
+
+def test_a_method_of_an_estimator_is_code_too():
+    text = """
+        from sklearn.base import BaseEstimator, TransformerMixin
+        class f(TransformerMixin, BaseEstimator):
+            def fit(self, X, y=None):
+                return self
+            def transform(self, X):
+                return X * {k}
+        """
+    one, same, other = (JInvariantWrapper(_function(text.replace("{k}", k))()) for k in "223")
+    assert key_of(one) == key_of(same) != key_of(other)
+
+
+def test_a_ufunc_of_a_function_is_refused():
+    with pytest.raises(ValueError, match="memory cannot tell .*vectorized.*: set memory=None"):
+        key_of(np.frompyfunc(lambda x: x, 1, 1))
+
+
+OUTSIDE = """
+import sys
+from sk_n2s.search._keys import _release_of, key_of
+import numpy, installed, own
+
+def f(X):
+    return numpy.median(installed.helper(own.helper(X)))
+
+print(_release_of("installed", installed.__file__), _release_of("own", own.__file__), key_of(f))
+"""
+
+
+def test_what_is_installed_may_lie_anywhere(tmp_path):
+    """In a folder of PYTHONPATH, there with the record of its installation, or without one."""
+    record = tmp_path / "anywhere" / "installed-2.5.dist-info"
+    record.mkdir(parents=True)
+    (record / "METADATA").write_text("Metadata-Version: 2.1\nName: installed\nVersion: 2.5\n")
+    (record / "RECORD").write_text("installed.py,,\n")
+    (record / "top_level.txt").write_text("installed\n")
+    script = tmp_path / "script.py"
+    script.write_text(OUTSIDE)
+    found = []
+    for gain in (1, 2):
+        for name in ("installed", "own"):
+            if name == "own" or gain == 1:
+                text = f"def helper(X):\n    return X * {gain}\n"
+                (tmp_path / "anywhere" / f"{name}.py").write_text(text)
+        path = os.pathsep.join(filter(None, [str(tmp_path / "anywhere"), *sys.path]))
+        environment = {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
+        done = subprocess.run(
+            [sys.executable, script], capture_output=True, text=True, check=True, env=environment
+        )
+        found.append(done.stdout.split())
+    assert found[0][:2] == found[1][:2] == ["2.5", "None"]
+    assert found[0][2] != found[1][2]
+
+
+def test_a_damaged_file_is_one_line_and_is_made_anew(calls, tmp_path):
+    shift, count = calls
+    first = search(shift, {"by": [0.0]}, tmp_path / "m").fit(X)
+    for path in (tmp_path / "m").rglob("output.pkl"):
+        path.write_bytes(path.read_bytes()[:20])
+    with pytest.warns(UserWarning, match="is damaged") as record:
+        again = search(shift, {"by": [0.0]}, tmp_path / "m").fit(X)
+    texts = [str(w.message) for w in record if "damaged" in str(w.message)]
+    assert len(texts) == 4 and all("\n" not in text and len(text) < 200 for text in texts)
+    assert again.best_score_ == first.best_score_ and count() == 8
+    search(shift, {"by": [0.0]}, tmp_path / "m").fit(X)
+    assert count() == 8

@@ -14,7 +14,8 @@ from .._utils.lazy import as_float_data
 from ..losses import check_scoring, scores_output
 from ._candidates import Group, Grouping, NotSearchable
 from ._evaluation import Answer, answer, failed
-from ._memory import Remembered, check_memory, key_of
+from ._keys import key_of
+from ._memory import Remembered, check_memory
 from ._parallel import portable, run, task
 from ._resources import Round
 from ._results import Answers, Results

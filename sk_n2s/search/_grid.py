@@ -68,9 +68,11 @@ class SelfSupervisedSearchCV(BaseSelfSupervisedSearch):
     memory : str, path or joblib.Memory, default=None
         A folder in which evaluations are remembered: a search that was interrupted goes on
         where it was, and one with a larger grid evaluates only what is new. An evaluation
-        is used again only if the data, the candidate with all its parameters, the code of
-        its denoiser and the releases of the packages are the same; data and code are
-        compared by their values. Workers on other machines have to reach the folder.
+        is used again only if the data, the candidate with all its parameters, the code of its
+        denoiser, that of all that this names in modules of your own, and the releases of the
+        packages are the same. What is not seen: environment variables, files that the denoiser
+        reads, and names that are worked out when it runs, as by `getattr` or `globals`. What
+        cannot be pickled is refused. Workers on other machines have to reach the folder.
 
     Attributes
     ----------
