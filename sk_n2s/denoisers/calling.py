@@ -7,7 +7,9 @@ wants a contiguous or writable one, works unchanged.
 from __future__ import annotations
 
 import inspect
-from functools import partial
+from collections.abc import Callable
+from functools import lru_cache, partial
+from inspect import isfunction
 from typing import Any
 
 import numpy as np
@@ -67,6 +69,11 @@ def signature_of(denoiser: Any) -> Signature:
         return Signature({}, (), False)
     if not callable(denoiser) or isinstance(denoiser, type):
         return Signature({}, (), True)
+    return _function_signature(denoiser) if isfunction(denoiser) else _signature(denoiser)
+
+
+def _signature(denoiser: Callable) -> Signature:
+    """Return the keyword parameters of a function, the first parameter of which is the data."""
     try:
         parameters = list(inspect.signature(denoiser).parameters.values())
     except (TypeError, ValueError):  # some compiled functions do not tell
@@ -84,6 +91,10 @@ def signature_of(denoiser: Any) -> Signature:
             else:
                 defaults[p.name] = p.default
     return Signature(defaults, tuple(required), is_open)
+
+
+#: Searches ask for the parameters of the same functions over and over.
+_function_signature = lru_cache(maxsize=64)(_signature)
 
 
 def name_of(denoiser: Any) -> str:

@@ -17,7 +17,7 @@ from .traits import declare
 __all__ = ["gaussian", "least_weight", "take_out", "uniform"]
 
 #: Entries that are worked on at a time.
-_CACHED = 2**16
+_CACHED = 2**14
 
 #: With less weight than this for the others, rounding in single precision is felt.
 _LITTLE = 0.1
@@ -26,6 +26,10 @@ _LITTLE = 0.1
 def _own_weight(kernel: np.ndarray, length: int, mode: str) -> np.ndarray:
     """Return how much of itself each entry of an axis keeps under a 1-D filter."""
     radius = len(kernel) // 2
+    if length > 6 * radius + 2:  # what is farther from the border keeps the centre alone
+        ends = np.split(_own_weight(kernel, 6 * radius + 2, mode), 2)
+        middle = np.full(length - 6 * radius - 2, kernel[radius])
+        return np.concatenate([ends[0], middle, ends[1]])
     place = border_index(length, radius, mode)
     position = np.arange(length)
     weight = np.zeros(length)
