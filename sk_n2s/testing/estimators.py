@@ -321,9 +321,15 @@ def check_dask_arrays_are_refused_or_lazy(estimator: BaseDenoiser) -> None:
 def _new(estimator: BaseDenoiser) -> Any:
     """Return a clone that is told the noise, where it would estimate it."""
     fresh: Any = clone(estimator)
-    if "noise" in fresh.get_params(deep=False) and fresh.noise is None:
-        fresh.set_params(noise=1.0)
-    return fresh
+    params = {"": fresh, **fresh.get_params()}
+    unknown = [
+        name
+        for name, value in params.items()
+        if name.split("__")[-1] == "noise"
+        and value is None
+        and isinstance(params[name.removesuffix("noise").removesuffix("__")], BaseDenoiser)
+    ]
+    return fresh.set_params(**dict.fromkeys(unknown, 1.0))
 
 
 def _hides(estimator: BaseDenoiser) -> bool:
