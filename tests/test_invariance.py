@@ -16,7 +16,7 @@ from sk_n2s import (
 )
 from sk_n2s.denoisers import DENOISERS, declare, gaussian, get_exact_form, median, tv
 
-SHAPES = [(30,), (8, 9), (4, 5, 4)]
+SHAPES = [(30,), (8, 9), (4, 3, 3)]
 #: Cheaper than the defaults, and no less able to leak.
 PARAMS = {
     "bilateral": {"radius": 1},

@@ -6,6 +6,7 @@ import copy
 import pickle
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ __all__ = [
     "check_copies",
     "labels_of",
     "named",
+    "pickled",
     "picture",
     "require",
     "same",
@@ -75,14 +77,16 @@ def labels_of(index: Any, shape: tuple[int, ...]) -> np.ndarray:
     return inside
 
 
+def pickled(thing: Any) -> Any:
+    """Return what comes out of a pickle."""
+    return pickle.loads(pickle.dumps(thing))
+
+
 def check_copies(thing: Any) -> None:
     """Check that deep copies and pickles are equal to the original."""
     advice = "make its class a frozen dataclass at the top level of a module."
-    for way, make in (
-        ("a deep copy", copy.deepcopy),
-        ("a pickle", lambda value: pickle.loads(pickle.dumps(value))),
-    ):
-        other = asked(thing, f"to make {way}: {advice}", lambda make=make: make(thing))
+    for way, make in (("a deep copy", copy.deepcopy), ("a pickle", pickled)):
+        other = asked(thing, f"to make {way}: {advice}", partial(make, thing))
         require(
             other == thing, thing, f"does not equal {way} of itself, and is not shared: {advice}"
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Callable, Iterator
 from functools import partial
 from math import isfinite
@@ -15,7 +14,7 @@ from ..denoisers.calling import signature_of
 from ..denoisers.traits import Reach
 from ..j_invariance import JInvariantWrapper, check_j_invariance
 from ..masking import CheckerboardPartition
-from ._common import SIDES, Check, asked, named, picture, require, same
+from ._common import SIDES, Check, asked, named, pickled, picture, require, same
 
 __all__ = ["checks"]
 
@@ -130,7 +129,7 @@ def check_pickles_inside_a_wrapper(denoiser: Callable) -> None:
     X = _data(denoiser)
     wrapper = JInvariantWrapper(denoiser, output="plain").fit(X)
     advice = "define it at the top level of a module; a functools.partial of such is fine."
-    other = asked(denoiser, f"to be pickled: {advice}", lambda: pickle.loads(pickle.dumps(wrapper)))
+    other = asked(denoiser, f"to be pickled: {advice}", partial(pickled, wrapper))
     require(
         same(other.transform(X), wrapper.transform(X)),
         denoiser,

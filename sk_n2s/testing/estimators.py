@@ -6,7 +6,6 @@ estimate the noise, it is told, so that checks are quick and know the truth.
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Iterator
 from functools import partial
 from importlib.util import find_spec
@@ -20,7 +19,7 @@ from .._utils.base import BaseDenoiser
 from ..auto import AutoDenoiser
 from ..j_invariance import JInvariantWrapper, check_j_invariance
 from ..noise import NoiseModel
-from ._common import SIDES, Check, asked, named, picture, require, same
+from ._common import SIDES, Check, asked, named, pickled, picture, require, same
 
 __all__ = ["checks"]
 
@@ -89,9 +88,8 @@ def check_integers_and_lists_are_read_as_floats(estimator: BaseDenoiser) -> None
     expected = fitted.transform(X)
     for name, shown in (("integers", X.astype(np.uint8)), ("lists", X.tolist())):
         advice = "begin fit with array = self._as_data(X), and define _denoise, not transform."
-        fit = partial(_new(estimator).fit, shown)
         found = asked(
-            estimator, f"for {name}: {advice}", lambda fit=fit, s=shown: fit().transform(s)
+            estimator, f"for {name}: {advice}", partial(_new(estimator).fit_transform, shown)
         )
         require(same(found, expected), estimator, f"answers differently for {name}: {advice}")
 
@@ -164,7 +162,7 @@ def check_clones_and_pickles_give_the_same_output(estimator: BaseDenoiser) -> No
     advice += "functions at the top level of a module."
     for name, make in (
         ("a clone", lambda: clone(fitted).fit(X)),
-        ("a pickle", lambda: pickle.loads(pickle.dumps(fitted))),
+        ("a pickle", partial(pickled, fitted)),
         ("a second call", lambda: fitted),
     ):
         other = asked(estimator, f"to make {name}: {advice}", make)

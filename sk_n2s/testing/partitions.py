@@ -136,8 +136,8 @@ def check_sets_repeat_themselves_by_the_period(partition: Partition) -> None:
 def check_a_piece_is_divided_as_the_whole(partition: Partition) -> None:
     """A piece that begins at a multiple of the period is hidden as it is in the whole."""
     for X, axes in _fitting(partition):
-        periods = partition.period(X.ndim, axes)
-        if any(not p for p in periods):
+        periods = [p for p in partition.period(X.ndim, axes) if p]
+        if len(periods) < X.ndim:
             continue
         start = tuple(p if 2 * p < n else 0 for p, n in zip(periods, X.shape, strict=True))
         piece = X[tuple(slice(s, None) for s in start)]
