@@ -1,6 +1,8 @@
 """The common checks: what the package offers passes them, and each finds what breaks a promise."""
 
+import importlib
 import inspect
+import re
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,6 +13,7 @@ from cases import FILLS, LOSSES, NOISES, PARTITIONS
 from scipy import ndimage
 from sklearn.decomposition import PCA
 from sklearn.linear_model import Ridge
+from test_project import ROOMS
 
 from sk_n2s import (
     AutoDenoiser,
@@ -631,3 +634,21 @@ def test_importing_the_checks_does_not_import_pytest():
     source = Path(inspect.getfile(check)).parent
     for path in source.glob("*.py"):
         assert "\nimport pytest" not in path.read_text()
+
+
+CONTRIBUTING = (Path(__file__).parents[1] / ".github" / "CONTRIBUTING.md").read_text()
+
+
+def test_what_contributing_shows_passes_the_checks(tmp_path, monkeypatch):
+    """Each block is a file of its own, as it says: what it defines can be pickled."""
+    monkeypatch.syspath_prepend(tmp_path)
+    blocks = re.findall(r"```python\n(.*?)```", CONTRIBUTING, flags=re.DOTALL)
+    assert len(blocks) == 7
+    for k, block in enumerate(blocks):
+        (tmp_path / f"contributed_{k}.py").write_text(block)
+        importlib.import_module(f"contributed_{k}")
+
+
+def test_contributing_names_every_room_in_their_order():
+    rooms = re.findall(r"^\| `(\w+)` \|", CONTRIBUTING, flags=re.MULTILINE)
+    assert rooms == [room for room in ROOMS if not room.startswith("__")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from .._utils.arrays import fold
 from ..denoisers import gaussian
 from ..j_invariance import JInvariantWrapper, check_j_invariance
 from ..masking import Partition
-from ._common import SIDES, Check, check_copies, labels_of, named, picture, require, same
+from ._common import SIDES, Check, asked, check_copies, labels_of, named, picture, require, same
 
 __all__ = ["checks"]
 
@@ -108,8 +109,14 @@ def check_totals_are_sums_over_the_sets(partition: Partition) -> None:
         )
         period = partition.period(X.ndim, axes)[0]
         if period:
+            folded = asked(
+                partition,
+                f"for values that are added up by {period}, its period along the first axis: look "
+                "only at the lengths along axes",
+                partial(partition.totals, fold(X, period), axes),
+            )
             require(
-                same(partition.totals(fold(X, period), axes), expected),
+                same(folded, expected),
                 partition,
                 f"returns other totals once values {period} apart, its period along the first "
                 f"axis, are added up: {advice}",
