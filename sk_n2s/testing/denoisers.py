@@ -1,4 +1,9 @@
-"""The checks of denoising functions ``g(X, *, param=default)``."""
+"""The checks of denoising functions ``g(X, *, param=default)``.
+
+Four of them ask more than `JInvariantWrapper` needs, which shows a denoiser a writable copy of
+floats and converts its answer: those of integers, of the memory layout, of the dtype, and that
+the input is not written to. A function of another package that fails these alone can be wrapped.
+"""
 
 from __future__ import annotations
 

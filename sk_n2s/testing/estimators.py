@@ -331,9 +331,9 @@ def _new(estimator: BaseDenoiser) -> Any:
 
 
 def _hides(estimator: BaseDenoiser) -> bool:
-    """Return whether an estimator answers to views."""
+    """Return whether an estimator answers to views whose sets can be chosen."""
     try:
-        _new(estimator).view_plan(picture(SIDES))
+        plan = _new(estimator).view_plan(picture(SIDES))
     except TypeError:
         return False
-    return True
+    return plan.exact or "partition" in estimator.get_params(deep=False)
