@@ -80,12 +80,12 @@ def test_borders_leak_nothing(wrapper, shape, mode, rng):
 def test_missing_entries_leak_nothing(denoiser, method, dtype, rng):
     X = rng.normal(size=(14, 15)).astype(dtype)
     X[rng.random(X.shape) < 0.4] = np.nan
-    check_j_invariance(JInvariantWrapper(denoiser, method=method), X, random_state=0, n_sets=8)
+    check_j_invariance(JInvariantWrapper(denoiser, method=method), X, random_state=0, n_sets=4)
 
 
 @pytest.mark.parametrize("partition", PARTITIONS[1:], ids=str)
 def test_missing_entries_channels_and_items_leak_nothing_together(partition, rng):
-    X = rng.normal(size=(2, 9, 8, 3))
+    X = rng.normal(size=(2, 6, 8, 3))
     X[rng.random(X.shape) < 0.2] = np.nan
     if isinstance(partition, ColumnPartition):
         partition = ColumnPartition(3, axis=2)
@@ -93,7 +93,7 @@ def test_missing_entries_channels_and_items_leak_nothing_together(partition, rng
         wrapper = JInvariantWrapper(
             gaussian, partition=partition, fill=fill, channel_axis=-1, batch_axis=0
         )
-        check_j_invariance(wrapper, X, random_state=0, n_sets=3)
+        check_j_invariance(wrapper, X, random_state=0, n_sets=1)
 
 
 def test_counts_stay_counts_while_they_are_checked(rng):
