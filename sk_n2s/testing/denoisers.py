@@ -160,7 +160,8 @@ def check_nothing_beyond_the_reach_counts(denoiser: Callable) -> None:
     ndim = _data(denoiser).ndim
     estimates = traits_of(denoiser).estimates
     # An estimate rests upon all entries, wherever they are; with a value, the reach holds.
-    params = {} if estimates is None else {estimates: 1.0}
+    given = getattr(denoiser, "keywords", {})  # of a partial object
+    params = {} if estimates is None or given.get(estimates) is not None else {estimates: 1.0}
     reach = reach_of(denoiser, params, ndim)
     assert reach is not None
     forms = [f for f in (denoiser, get_exact_form(denoiser)) if f is not None]
