@@ -92,7 +92,8 @@ def poisson_deviance(target: np.ndarray, prediction: np.ndarray) -> np.ndarray:
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         deviance = 2 * (xlogy(target, target) - xlogy(target, prediction) - target + prediction)
-    return np.where(prediction > 0, deviance, np.where(np.isnan(target), np.nan, np.inf))
+    invalid = np.where(np.isnan(target), np.nan, np.inf).astype(deviance.dtype)
+    return np.where(prediction > 0, deviance, invalid)
 
 
 def true_score(y: Any, X: np.ndarray, denoise: Callable[[np.ndarray], np.ndarray]) -> float:

@@ -1,4 +1,4 @@
-"""What the common tests run through. A new partition or fill is added here."""
+"""What the common tests run through. A new partition, fill, loss or kind of noise is added here."""
 
 import numpy as np
 
@@ -9,7 +9,9 @@ from sk_n2s import (
     PairPartition,
     RandomPartition,
 )
+from sk_n2s.losses import absolute_error, poisson_deviance, squared_error
 from sk_n2s.masking.fills import MeanFill, MedianFill, RandomFill, ZeroFill, check_fill
+from sk_n2s.noise import NoiseCurve, NoiseModel
 
 #: The denoisers that take fewer axes than the common tests have.
 MOST_AXES = {"tv_bregman": 2}
@@ -30,4 +32,12 @@ FILLS = [
     RandomFill(),
     ZeroFill(),
     check_fill(lambda X, hidden: np.nanmean(X)),
+]
+LOSSES = [squared_error, absolute_error, poisson_deviance]
+NOISES = [
+    NoiseModel(0.5),
+    NoiseModel(0.0),
+    NoiseModel(np.linspace(1, 2, 14)),
+    NoiseModel(np.linspace(1, 2, 12 * 14).reshape(12, 14)),
+    NoiseModel(curve=NoiseCurve(gain=2.0, intercept=1.0)),
 ]
