@@ -178,7 +178,7 @@ def test_what_needs_a_halo_says_so(image):
     with pytest.raises(ValueError, match="halo=\\(1, 2, 3\\)"):
         JInvariantWrapper(median, halo=(1, 2, 3)).fit(lazy).transform(lazy)
     with pytest.raises(ValueError, match="infinity"):
-        JInvariantWrapper(median).fit(lazy).transform(lazy / 0).compute()
+        JInvariantWrapper(median).fit(lazy).transform(lazy + np.inf).compute()
     with pytest.raises(TypeError, match="real numbers"):
         JInvariantWrapper(median).fit(lazy.astype(complex))
     with pytest.raises(ValueError, match="compute_chunk_sizes"):

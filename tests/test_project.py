@@ -38,6 +38,7 @@ def test_examples_in_docstrings(name):
     assert doctest.testmod(importlib.import_module(name)).failed == 0
 
 
+@pytest.mark.filterwarnings("ignore")  # Optuna's, of what is experimental or deprecated in it
 def test_python_blocks_of_the_readme(tmp_path, monkeypatch, capsys):
     """They run one after the other, and print what the comments behind `print` say."""
     monkeypatch.chdir(tmp_path)

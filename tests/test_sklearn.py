@@ -54,7 +54,20 @@ ESTIMATORS = [
 ]
 
 
-@parametrize_with_checks(ESTIMATORS, expected_failed_checks=lambda estimator: EXPECTED)
+def _expected(estimator):
+    """Return the checks that an estimator is to fail, and why."""
+    passed = set()
+    if not hasattr(estimator, "score"):
+        passed |= {name for name, why in EXPECTED.items() if why == _CLEAN}
+    if isinstance(estimator, GeneralizedAnscombe):  # which works entry by entry
+        passed |= {name for name, why in EXPECTED.items() if why == _ROWS}
+    if estimator in NETWORKS:  # which take images
+        passed.add("check_fit1d")
+    return {name: why for name, why in EXPECTED.items() if name not in passed}
+
+
+@pytest.mark.filterwarnings("ignore:No candidate is better than the noisy data")
+@parametrize_with_checks(ESTIMATORS, expected_failed_checks=_expected)
 def test_scikit_learn(estimator, check):
     check(estimator)
 
