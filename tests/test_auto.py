@@ -173,3 +173,14 @@ def test_dask_arrays_are_refused(noisy):
     da = pytest.importorskip("dask.array")
     with pytest.raises(TypeError, match="needs its data in memory"):
         AutoDenoiser().fit(da.from_array(noisy))
+
+
+@pytest.mark.parametrize("effort", ["balanced", "best"])
+def test_more_effort_lets_more_denoisers_race(effort, noisy, clean):
+    X = noisy[:40, :40]
+    fast, auto = (AutoDenoiser(e).fit(X) for e in ("fast", effort))
+    assert len(auto.scores_) > len(fast.scores_)
+    assert {"nl_means", "nl_ridge, refined"} < auto.scores_.keys()
+    assert ("nl_ridge, 1.05 noise" in auto.scores_) == (effort == "best")
+    errors = [np.mean((a.transform(X) - clean[:40, :40]) ** 2) for a in (auto, fast)]
+    assert errors[0] < 1.1 * errors[1] < 0.5 * 0.01

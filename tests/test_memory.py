@@ -457,6 +457,7 @@ def test_a_method_of_an_estimator_is_code_too():
     assert key_of(one) == key_of(same) != key_of(other)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of modules that pickle looks into
 def test_a_ufunc_of_a_function_is_refused():
     with pytest.raises(ValueError, match="memory cannot tell .*vectorized.*: set memory=None"):
         key_of(np.frompyfunc(lambda x: x, 1, 1))
