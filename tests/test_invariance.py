@@ -10,11 +10,21 @@ from cases import FILLS, MOST_AXES, PARTITIONS
 from sk_n2s import (
     CheckerboardPartition,
     ColumnPartition,
+    GridPartition,
     JInvariantWrapper,
     RandomPartition,
     check_j_invariance,
 )
-from sk_n2s.denoisers import DENOISERS, declare, gaussian, get_exact_form, median, tv
+from sk_n2s.denoisers import (
+    DENOISERS,
+    RegressionDenoiser,
+    declare,
+    gaussian,
+    get_exact_form,
+    median,
+    tv,
+)
+from sk_n2s.masking import MeanFill
 
 SHAPES = [(30,), (8, 9), (4, 3, 3)]
 #: Cheaper than the defaults, and no less able to leak.
@@ -183,3 +193,13 @@ def test_what_is_broken_on_purpose_is_found(broken, shape, rng):
 
 def test_the_plain_output_is_not_what_is_checked(rng):
     check_j_invariance(JInvariantWrapper(tv, output="plain"), rng.normal(size=(12, 12)), 0)
+
+
+def test_what_hides_no_sets_of_a_partition_is_refused(rng):
+    class Other(RegressionDenoiser):
+        def view_plan(self, X):
+            return super().view_plan(X).__class__(GridPartition(2), MeanFill(), (0, 1), False)
+
+    for estimator in (median, Other()):
+        with pytest.raises(TypeError, match="JInvariantWrapper"):
+            check_j_invariance(estimator, rng.normal(size=(8, 8)), 0)

@@ -133,6 +133,11 @@ def _sets_to_change(
     """Draw sets of the partition, or entries, as what is hidden and what must not move."""
     if plan.exact:
         return [(entry, entry) for entry in _single_entries(X.shape, 4 * n_sets, rng)]
+    if "partition" not in blind.get_params(deep=False):
+        raise TypeError(
+            f"estimator={blind!r} hides sets that cannot be set from outside: check_j_invariance "
+            "takes a JInvariantWrapper or a RegressionDenoiser."
+        )
     drawn = _Drawn(plan.partition, tuple(plan.partition.split(X, plan.axes)))
     blind.set_params(partition=drawn)
     return [drawn.sets[i] for i in rng.permutation(len(drawn.sets))[:n_sets]]
