@@ -171,3 +171,13 @@ def test_weights_of_single_precision_at_any_scale(unit, noisy):
         list(scaled.weights_.values()), list(one.weights_.values()), atol=2e-3
     )
     assert len({round(w, 3) for w in one.weights_.values()}) > 1
+
+
+def test_a_search_without_an_estimator_is_no_member(noisy):
+    wrapper = JInvariantWrapper(gaussian, sigma=20.0)
+    for member in (
+        SelfSupervisedSearchCV(wrapper, {"sigma": [1.0]}, refit=False),
+        GridSearchCV(wrapper, {"sigma": [1.0]}, cv=WholeArray(), refit=False),
+    ):
+        with pytest.raises(TypeError, match="(?s)'m' is .* no estimator to ask: set refit=True"):
+            SelfSupervisedStacker([("m", member)]).fit(noisy)

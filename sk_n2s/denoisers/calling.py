@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import partial
 from inspect import isfunction
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from sklearn import config_context
@@ -54,6 +55,10 @@ class Signature:
         return sorted((*self.required, *self.defaults))
 
 
+#: Searches ask for the parameters of the same functions over and over.
+_known: WeakKeyDictionary[Callable, Signature] = WeakKeyDictionary()
+
+
 def is_estimator(denoiser: Any) -> bool:
     """Return whether `denoiser` follows scikit-learn's interface."""
     return (
@@ -69,7 +74,11 @@ def signature_of(denoiser: Any) -> Signature:
         return Signature({}, (), False)
     if not callable(denoiser) or isinstance(denoiser, type):
         return Signature({}, (), True)
-    return _function_signature(denoiser) if isfunction(denoiser) else _signature(denoiser)
+    if not isfunction(denoiser):
+        return _signature(denoiser)
+    if denoiser not in _known:
+        _known[denoiser] = _signature(denoiser)
+    return _known[denoiser]
 
 
 def _signature(denoiser: Callable) -> Signature:
@@ -91,10 +100,6 @@ def _signature(denoiser: Callable) -> Signature:
             else:
                 defaults[p.name] = p.default
     return Signature(defaults, tuple(required), is_open)
-
-
-#: Searches ask for the parameters of the same functions over and over.
-_function_signature = lru_cache(maxsize=64)(_signature)
 
 
 def name_of(denoiser: Any) -> str:

@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import dis
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from copy import deepcopy
+from dataclasses import fields
 from functools import lru_cache, partial
 from types import BuiltinFunctionType, CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
@@ -21,6 +23,9 @@ import numpy as np
 
 __all__ = ["fresh_copy"]
 
+#: Where the memo keeps the variables of the modules of copied functions.
+_SCOPES = "scopes"
+
 #: What does not change.
 _FIXED = (
     BuiltinFunctionType, ModuleType, np.dtype, np.generic, np.ufunc, type, type(None), type(...),
@@ -28,16 +33,76 @@ _FIXED = (
 )  # fmt: skip
 
 
-def fresh_copy(denoiser: Any) -> Any:
-    """Return a denoiser with a copy of its own of all state, or itself where it keeps none.
+class _NotCopied(Exception):
+    """Part of the state cannot be copied."""
 
-    An object that all calls are to share, a counter for instance, says so by a method
+
+@contextmanager
+def fresh_copy(denoiser: Any, params: dict[str, Any]) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """Lend a denoiser and its parameters with a copy of all state, or themselves without any.
+
+    Where a part cannot be copied (a lock, a handle), nothing is: parts belong together. An
+    object that all calls are to share, a counter for instance, says so by a method
     ``__deepcopy__`` that returns itself.
     """
-    return _fresh(denoiser, {})
+    memo: dict[Any, Any] = {_SCOPES: []}
+    try:
+        _copy_arrays([denoiser, params], memo, set())
+        copy, new = _fresh(denoiser, memo), {n: _fresh(v, memo) for n, v in params.items()}
+    except _NotCopied:
+        copy, new = denoiser, params
+    try:
+        yield copy, new
+    finally:
+        for scope in memo[_SCOPES]:  # which copies of functions and these hold in a circle
+            scope.clear()
 
 
-def _fresh(value: Any, memo: dict[int, Any]) -> Any:
+def _copy_arrays(values: Iterable[Any], memo: dict[Any, Any], seen: set[int]) -> None:
+    """Copy the arrays among values and inside them; views of one array stay views of one."""
+    for value in values:
+        if id(value) in seen or _is_fixed(value):
+            continue
+        seen.add(id(value))
+        if isinstance(value, np.ndarray) and not value.dtype.hasobject:
+            _copy_array(value, memo)
+        else:
+            _copy_arrays(_parts(value), memo, seen)
+
+
+def _copy_array(array: np.ndarray, memo: dict[Any, Any]) -> np.ndarray:
+    """Return the copy of an array: of a view, the same view of the copy of what it is a view of."""
+    if id(array) not in memo:
+        base = array.base
+        if isinstance(base, np.ndarray):
+            offset = array.__array_interface__["data"][0] - base.__array_interface__["data"][0]
+            memo[id(array)] = np.ndarray(
+                array.shape, array.dtype, _copy_array(base, memo), offset, array.strides
+            )
+        else:
+            memo[id(array)] = array.copy(order="K")
+    return memo[id(array)]
+
+
+def _parts(value: Any) -> Iterable[Any]:
+    """Return what a value holds, as far as it is looked into."""
+    if isinstance(value, FunctionType):
+        names = _globals_of(value.__code__)[1]
+        held = [value.__globals__[name] for name in names if name in value.__globals__]
+        held += [_content(cell) for cell in value.__closure__ or ()]
+        return [*held, value.__defaults__, value.__kwdefaults__, vars(value)]
+    if isinstance(value, MethodType):
+        return [value.__self__]
+    if isinstance(value, partial):
+        return [value.func, value.args, value.keywords]
+    if isinstance(value, dict):
+        return value.values()
+    if isinstance(value, list | tuple | set | frozenset):
+        return value
+    return list(getattr(value, "__dict__", {}).values())
+
+
+def _fresh(value: Any, memo: dict[Any, Any]) -> Any:
     if id(value) in memo:
         return memo[id(value)]
     if _is_fixed(value):
@@ -57,10 +122,10 @@ def _fresh(value: Any, memo: dict[int, Any]) -> Any:
     try:
         return deepcopy(value, memo)
     except Exception:  # locks, handles and the like cannot be copied
-        return value
+        raise _NotCopied from None
 
 
-def _fresh_all(values: Iterable[Any], memo: dict[int, Any]) -> list[Any]:
+def _fresh_all(values: Iterable[Any], memo: dict[Any, Any]) -> list[Any]:
     return [_fresh(value, memo) for value in values]
 
 
@@ -72,13 +137,14 @@ def _is_fixed(value: Any) -> bool:
         return all(map(_is_fixed, value))
     params: Any = getattr(type(value), "__dataclass_params__", None)
     if params is not None and params.frozen:
-        return all(map(_is_fixed, vars(value).values()))
+        return all(_is_fixed(getattr(value, field.name)) for field in fields(value))
     if isinstance(value, FunctionType):
         return not _is_own(value)
-    return isinstance(value, _FIXED)
+    # A bare object is a sentinel: it is told by its identity.
+    return isinstance(value, _FIXED) or type(value) is object
 
 
-def _fresh_function(function: FunctionType, memo: dict[int, Any]) -> FunctionType:
+def _fresh_function(function: FunctionType, memo: dict[Any, Any]) -> FunctionType:
     """Return a function with copies of all that it keeps between its calls."""
     memo[id(function)] = function  # it may name itself
     sets, names = _globals_of(function.__code__)
@@ -105,6 +171,7 @@ def _fresh_function(function: FunctionType, memo: dict[int, Any]) -> FunctionTyp
             cell.cell_contents = copy
     if module.get(function.__name__) is function:
         module[function.__name__] = copy
+    memo[_SCOPES].append(module)
     return copy
 
 

@@ -229,14 +229,10 @@ class JInvariantWrapper(DenoiserParameters, BaseDenoiser):
     def _answer(self, denoiser: Any, X: np.ndarray, **options: Any) -> np.ndarray:
         """Return the answer of a denoiser, or of a fresh copy of one that keeps state."""
         channel, batch, _ = self.axes(X.ndim)
-        return apply_denoiser(
-            fresh_copy(denoiser),
-            X,
-            self.denoiser_params,
-            channel_axis=channel,
-            batch_axis=batch,
-            **options,
-        )
+        with fresh_copy(denoiser, self.denoiser_params) as (fresh, params):
+            return apply_denoiser(
+                fresh, X, params, channel_axis=channel, batch_axis=batch, **options
+            )
 
     def _invariant(self, X: np.ndarray) -> np.ndarray:
         """Return the J-invariant prediction of each entry."""

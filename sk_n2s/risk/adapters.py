@@ -47,13 +47,17 @@ class PipelineDenoiser(BaseDenoiser):
 
 def as_denoiser(estimator: Any, what: str = "estimator") -> BaseDenoiser:
     """Return what answers for an estimator: itself, the best of a search, or of a Pipeline."""
-    if isinstance(estimator, BaseDenoiser):
+    if isinstance(estimator, BaseDenoiser) and getattr(estimator, "refit", True) is not False:
         return estimator
     if isinstance(estimator, Pipeline) and len(estimator):
         last = as_denoiser(estimator[-1], what)
         return last if len(estimator) == 1 else PipelineDenoiser(estimator, last)
     # A search of scikit-learn's, or of a package that follows it: only these have both.
     if hasattr(estimator, "estimator") and hasattr(estimator, "get_params"):
+        if getattr(estimator, "refit", True) is False:
+            raise TypeError(
+                f"{what} is {estimator!r}, which has no estimator to ask: set refit=True."
+            )
         return as_denoiser(getattr(estimator, "best_estimator_", estimator.estimator), what)
     raise TypeError(
         f"{what} is {estimator!r}, which is no denoiser of this package, nor a Pipeline or a "

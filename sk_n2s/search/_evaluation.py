@@ -82,7 +82,9 @@ def _compared(
     totals = np.zeros(len(view.splits))
     for rows in _blocks(view, loss):
         target = view.target[rows]
-        entries = np.asarray(loss(target, prediction[rows]))
+        shown = target.view()
+        shown.flags.writeable = False  # it may be the user's own
+        entries = np.asarray(loss(shown, prediction[rows]))
         if entries.shape != target.shape:
             raise ValueError(
                 f"scoring={readable(loss)} must return one loss for each entry, in an array of "
