@@ -230,7 +230,7 @@ class AutoDenoiser(BaseDenoiser):
     ) -> tuple[np.ndarray, np.ndarray]:
         output = self._denoise(X)
         signal = np.where(np.isnan(X), output, X)
-        return output, probed_divergence(self._denoise, X, output, noise.variance(signal))
+        return output, probed_divergence(self._denoise, X, output, noise, signal)
 
     @property
     def estimated_mse_(self) -> float:

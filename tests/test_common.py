@@ -389,7 +389,7 @@ class Smooth(BaseDenoiser):
 
     def output_and_divergence(self, X, noise):
         output = self._denoise(X)
-        return output, probed_divergence(self._denoise, X, output, noise.variance(X))
+        return output, probed_divergence(self._denoise, X, output, noise)
 
 
 class _Double(Smooth):

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from scipy import ndimage
+from skimage.data import camera
 
 from sk_n2s.denoisers import nl_ridge
 from sk_n2s.denoisers.ridge import _inverse, _mixing
@@ -74,7 +76,7 @@ def test_the_inverse_by_blocks(order, dtype, rng):
 @pytest.mark.parametrize("ridge", [False, True])
 def test_weights_sum_to_one_and_are_the_best_that_do(ridge, rng):
     basis, power = rng.normal(size=(3, 8, 20)), rng.uniform(1, 2, size=(3, 8))
-    theta, spread = _mixing(basis, power, ridge=ridge)
+    theta, spread = _mixing(basis, power, None, ridge=ridge)
     np.testing.assert_allclose(spread[1], power[1] @ theta[1] ** 2)
     np.testing.assert_allclose(theta.sum(axis=1), 1)
     if ridge:  # ‖X̂θ − x̂‖² + Σ v θ²
@@ -207,3 +209,38 @@ def test_small_and_flat_arrays(rng):
 def test_bad_parameters(params, message):
     with pytest.raises(ValueError, match=message):
         nl_ridge(np.ones((8, 8)), **params)
+
+
+def test_a_correlation_of_independent_noise_changes_nothing(noisy):
+    alone = np.zeros((5, 5))
+    alone[2, 2] = 1
+    expected = nl_ridge(noisy, sigma=0.1)
+    np.testing.assert_allclose(nl_ridge(noisy, sigma=0.1, correlation=alone), expected, atol=2e-3)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("weights", [(1, 1), (1, 1, 1), "stripes"])
+def test_told_the_correlation_more_of_the_noise_goes(axis, weights, rng):
+    clean = camera()[60:188, 130:258] / 255
+    white = rng.normal(size=clean.shape)
+    if weights == "stripes":
+        noise = white.mean(axis=axis, keepdims=True) + 0 * white
+        line = np.ones(3)
+    else:
+        noise = ndimage.convolve1d(white, weights, axis=axis, mode="wrap")
+        line = np.convolve(weights, weights) / np.dot(weights, weights)
+        line = np.pad(line, 1)  # beyond which it is 0
+    noise *= 0.1 / noise.std()
+    correlation = np.zeros((len(line), len(line)))
+    correlation[len(line) // 2] = line
+    correlation = correlation if axis == 1 else correlation.T
+    params = {"sigma": 0.1, "patch_size": (13, 10), "group_size": (24, 90), "step": 4}
+    told = _psnr(nl_ridge(clean + noise, correlation=correlation, **params), clean)
+    gain = {(1, 1): 0.3, (1, 1, 1): 1.0, "stripes": 5.0}[weights]
+    assert told > _psnr(nl_ridge(clean + noise, sigma=0.1, step=4), clean) + gain
+
+
+@pytest.mark.parametrize("bad", [np.ones((2, 3)), np.ones(3), np.full((3, 3), 0.5), [[np.nan]]])
+def test_a_correlation_that_is_none_is_refused(bad, noisy):
+    with pytest.raises(ValueError, match="correlation of shape"):
+        nl_ridge(noisy, sigma=0.1, correlation=bad)

@@ -25,19 +25,21 @@ def test_the_divergence_of_a_linear_filter_is_its_trace(rng):
     X = rng.normal(size=(200, 200))
     centre = gaussian(np.eye(1, 81, 40)[0], sigma=1.0)[40] ** 2
     smoothed = gaussian(X, sigma=1.0)
-    divergence = probed_divergence(lambda x: gaussian(x, sigma=1.0), X, smoothed, 4.0)
+    divergence = probed_divergence(lambda x: gaussian(x, sigma=1.0), X, smoothed, NoiseModel(2))
     error = divergence.std() / 200
     assert abs(divergence.mean() - 2 * 4.0 * centre) < 4 * error
     assert error < 0.02 * divergence.mean()
-    np.testing.assert_allclose(probed_divergence(lambda x: x, X, X, 4.0), 8.0)
-    np.testing.assert_array_equal(probed_divergence(np.zeros_like, X, 0 * X, 4.0), 0)
-    np.testing.assert_array_equal(probed_divergence(lambda x: x, X, X, 0.0), 0)
+    np.testing.assert_allclose(probed_divergence(lambda x: x, X, X, NoiseModel(2)), 8.0)
+    np.testing.assert_array_equal(probed_divergence(np.zeros_like, X, 0 * X, NoiseModel(2)), 0)
+    np.testing.assert_array_equal(probed_divergence(lambda x: x, X, X, NoiseModel(0)), 0)
 
 
 def test_the_divergence_heeds_where_the_noise_is_strong():
     X, variance = np.zeros((8, 8)), np.linspace(0, 1, 64).reshape(8, 8)
-    np.testing.assert_allclose(probed_divergence(lambda x: x / 2, X, X, variance), variance)
-    single = probed_divergence(lambda x: x, X.astype(np.float32), X.astype(np.float32), 1.0)
+    noise = NoiseModel(np.sqrt(variance))
+    np.testing.assert_allclose(probed_divergence(lambda x: x / 2, X, X, noise), variance)
+    X = X.astype(np.float32)
+    single = probed_divergence(lambda x: x, X, X, NoiseModel(1))
     np.testing.assert_allclose(single, 2, rtol=1e-5)
 
 
@@ -59,7 +61,7 @@ def test_loss_and_divergence_are_the_error_plus_the_variance(form):
         np.testing.assert_array_equal(output, form.transform(noisy))
         if form.output == "plain":  # the mean over probes, too
             divergence = probed_divergence(
-                form.transform, noisy, output, SIGMA**2, random_state=seed
+                form.transform, noisy, output, NoiseModel(SIGMA), random_state=seed
             )
         loss = np.mean((output - noisy) ** 2 + divergence)
         gaps.append(loss - np.mean((output - TRUTH) ** 2))
@@ -297,3 +299,21 @@ def test_where_entries_are_missing_the_probe_goes_through_the_fill(denoiser, sha
     wrapper = JInvariantWrapper(denoiser, output="plain", noise=0.1).fit(X)
     truth = np.mean((wrapper.transform(X) - clean)[~np.isnan(X)] ** 2)
     assert -wrapper.score(X) - 0.01 == pytest.approx(truth, rel=0.15)
+
+
+CORRELATED = NoiseModel(SIGMA, correlation=[[0.2, 0.3, 0.2], [0.4, 1.0, 0.4], [0.2, 0.3, 0.2]])
+
+
+@pytest.mark.parametrize("output", ["invariant", "plain"])
+def test_of_correlated_noise_the_divergence_asks_for_the_covariance(output):
+    form = JInvariantWrapper(gaussian, sigma=0.7, output=output)
+    gaps, told_white = [], []
+    for seed in range(150):
+        drawn = CORRELATED.sample(TRUTH, seed)
+        noisy = TRUTH + drawn
+        for noise, found in ((CORRELATED, gaps), (NoiseModel(SIGMA), told_white)):
+            result, divergence = form.fit(noisy).output_and_divergence(noisy, noise)
+            loss = np.mean((result - noisy) ** 2 + divergence) - np.mean(drawn**2)
+            found.append((loss - np.mean((result - TRUTH) ** 2)) / SIGMA**2)
+    assert abs(np.mean(gaps)) < 3 * np.std(gaps) / np.sqrt(len(gaps)) + 0.02
+    assert np.mean(told_white) < -0.3  # which takes most of the noise for signal

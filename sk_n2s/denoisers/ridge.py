@@ -68,6 +68,7 @@ def nl_ridge(
     window: int | None = None,
     step: int = 3,
     n_refinements: int = 1,
+    correlation: ArrayLike | None = None,
     channel_axis: int | None = None,
 ) -> np.ndarray:
     """Non-local ridge regression: each patch is a linear combination of similar ones.
@@ -102,6 +103,10 @@ def nl_ridge(
     n_refinements : int, default=1
         How often the second step is made: 2 takes the first result as the pilot of
         another, which is a little better where the noise is not strong.
+    correlation : array-like with an odd length along each axis of space, default=None
+        The correlation of the noise of two entries by their distance: 1 in the centre, which is
+        distance 0. Beyond its ends the values at its ends go on. None means independent noise.
+        Where it is given, patches and groups should be larger: (17, 13) and (30, 90), say.
     channel_axis : int, default=None
         An axis of channels, whose patches are joined.
 
@@ -120,6 +125,10 @@ def nl_ridge(
     Unlike in [1]_, weights sum to one. This makes the result follow an offset of the data,
     and better: by 0.1 dB at σ = 25/255 and 0.3 dB at σ = 50/255, on average over images.
     A group of patches that are the same comes out as it is, whatever `sigma` is.
+
+    With a correlation r, the noise D of a group is no longer diagonal: that of the patches i and
+    j is n·σ²·r(their distance), of n entries. Distances of noisy patches are corrected by what
+    their noise adds, 2n·σ²·(1 − r), since close patches share noise and would seem alike.
 
     References
     ----------
@@ -159,6 +168,8 @@ def nl_ridge(
     if extent < _SINGLE * unit:
         values = values.astype(np.float32, copy=False)
     variance = np.square(np.maximum(deviation / unit, _LEAST)).astype(values.dtype)
+    space = X.ndim - (channel_axis is not None)
+    shared = None if correlation is None else _Correlation(correlation, space, values.dtype)
     axis = -1 if channel_axis is None else channel_axis
     if channel_axis is None:
         values, variance = values[..., np.newaxis], variance[..., np.newaxis]
@@ -170,7 +181,7 @@ def nl_ridge(
     with one_thread():
         for size, count in ((patches[0], groups[0]), *[(patches[1], groups[1])] * n_refinements):
             grid = _Grid(shape, tuple(min(size, n) for n in shape), side, step)
-            pilot = _one_step(values, pilot, variance, grid, count)
+            pilot = _one_step(values, pilot, variance, grid, count, shared)
     result = np.moveaxis(pilot, -1, axis).reshape(X.shape).astype(X.dtype)
     result *= X.dtype.type(unit)
     result += offset
@@ -192,6 +203,36 @@ def _deviation(sigma: Any, X: np.ndarray, channel_axis: int | None) -> np.ndarra
             f"broadcast to the shape {X.shape} of X."
         )
     return np.broadcast_to(deviation, X.shape)
+
+
+class _Correlation:
+    """The correlation of the noise of two patches, by their distance."""
+
+    def __init__(self, correlation: Any, ndim: int, dtype: Any) -> None:
+        table = np.asarray(correlation, dtype=float)
+        odd = table.ndim == ndim and all(n % 2 for n in table.shape)
+        if (
+            not odd
+            or not np.isfinite(table).all()
+            or table[tuple(n // 2 for n in table.shape)] != 1
+        ):
+            raise ValueError(
+                f"correlation of shape {table.shape} must hold finite numbers, have an odd length "
+                f"along each of the {ndim} axes of space, and be 1 in its centre."
+            )
+        self.table = table.astype(dtype).ravel()
+        self.shape = table.shape
+
+    def __call__(
+        self, first: np.ndarray, second: np.ndarray, extent: tuple[int, ...]
+    ) -> np.ndarray:
+        """Return it for positions that are counted within a block; the arrays broadcast."""
+        index: Any = 0
+        places = (np.unravel_index(p.astype(np.int32), extent) for p in (first, second))
+        for a, b, n in zip(*places, self.shape, strict=True):
+            lag = a.astype(np.int32) - b.astype(np.int32)
+            index = index * n + np.clip(lag, -(n // 2), n // 2) + n // 2
+        return self.table[index]
 
 
 class _Tile(NamedTuple):
@@ -268,6 +309,7 @@ def _one_step(
     variance: np.ndarray,
     grid: _Grid,
     group_size: int,
+    correlation: _Correlation | None = None,
 ) -> np.ndarray:
     """Estimate all groups of patches, and average; `pilot` is None in the first step."""
     size = int(np.prod(grid.patch)) * values.shape[-1]
@@ -280,8 +322,18 @@ def _one_step(
         centre = noisy.mean(dtype=np.float64).astype(noisy.dtype)  # digits for the distances
         noisy = noisy - centre
         guide = noisy if pilot is None else grid.patches(pilot, tile.box) - centre
-        members = _most_similar(guide, tile, group_size)
-        power = grid.patches(variance, tile.box).sum(axis=1)[members]
+        extent = tuple(b.stop - b.start for b in tile.box)
+        power = grid.patches(variance, tile.box).sum(axis=1)
+        alike: Any = 0
+        if correlation is not None and pilot is None:
+            alike = correlation(tile.candidates, tile.reference[:, None], extent)
+            alike *= 2 * power.mean()
+        members = _most_similar(guide, tile, group_size, alike)
+        power = power[members]
+        noise = None
+        if correlation is not None:
+            noise = correlation(members[:, :, None], members[:, None, :], extent)
+            noise *= np.sqrt(power[:, :, None] * power[:, None, :])
         group = noisy[members]
         # Weights that sum to one let any patch be taken out first, and put back: the mean patch
         # leaves the smallest values, whose squares do not drown the noise.
@@ -291,7 +343,7 @@ def _one_step(
         if pilot is not None:
             basis = guide[members]
             basis -= basis.mean(axis=1, keepdims=True)
-        mixing, spread = _mixing(basis, power, ridge=pilot is not None)
+        mixing, spread = _mixing(basis, power, noise, ridge=pilot is not None)
         estimates = mixing.swapaxes(1, 2) @ group
         estimates += mean + centre
         weight = 1 / np.maximum(spread, _tiny(power))
@@ -315,7 +367,9 @@ def _tiny(power: np.ndarray) -> np.ndarray:
     return 1e-6 * power.mean(axis=1, keepdims=True) + np.finfo(power.dtype).tiny
 
 
-def _most_similar(guide: np.ndarray, tile: _Tile, group_size: int) -> np.ndarray:
+def _most_similar(
+    guide: np.ndarray, tile: _Tile, group_size: int, alike: np.ndarray | int
+) -> np.ndarray:
     """Return the positions of the patches nearest to each reference, itself among them."""
     distance = guide[tile.reference] @ guide.T  # ‖a‖² is the same for all candidates b
     distance *= -2
@@ -324,43 +378,56 @@ def _most_similar(guide: np.ndarray, tile: _Tile, group_size: int) -> np.ndarray
     distance[np.arange(len(distance)), tile.reference] = -np.inf
     count = min(group_size, tile.candidates.shape[1])
     inside = np.take_along_axis(distance, tile.candidates, axis=1)
+    inside += alike  # that much less do patches differ which share noise
     nearest = np.argpartition(inside, count - 1, axis=1)[:, :count]
     return np.take_along_axis(tile.candidates, nearest, axis=1)
 
 
-def _mixing(basis: np.ndarray, power: np.ndarray, *, ridge: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Return the weights Θ of each group, whose columns sum to one, and their noise Σ v·Θ²."""
+def _mixing(
+    basis: np.ndarray, power: np.ndarray, noise: np.ndarray | None, *, ridge: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the weights Θ of each group, whose columns sum to one, and their noise diag(ΘᵀDΘ).
+
+    `noise` is D, the covariance of the noise of the patches; None stands for diag(`power`).
+    """
     gram = basis @ basis.swapaxes(1, 2)
     order = np.arange(gram.shape[1])
     loud = gram[:, order, order].max(axis=1) > _LOUD * power.min(axis=1)
-    floor = power if ridge else 1e-3 * power + _tiny(power)
+    floor = power if ridge and noise is None else 1e-3 * power + _tiny(power)
+    if ridge and noise is not None:
+        gram += noise
     gram[loud] = 0  # they come later
     with np.errstate(over="ignore", invalid="ignore"):
         try:
-            mixing = _weights(gram, power, floor, _inverse)
+            mixing = _weights(gram, power if noise is None else noise, floor, _inverse)
         except np.linalg.LinAlgError:
             mixing = np.full_like(gram, np.nan)
-        spread = _spread(mixing, power)
+        spread = _spread(mixing, power if noise is None else noise)
     # Patches that are the same, as in saturated areas, leave next to nothing to invert.
     careful = loud | ~(spread.max(axis=1) < _UNLIKELY * power.max(axis=1))
     if careful.any():
         exact, power = basis[careful].astype(np.float64), power[careful]
         gram = exact @ exact.swapaxes(1, 2)
         rounding = len(order) * np.finfo(gram.dtype).eps * gram[:, order, order].max(axis=1)
+        shared = power if noise is None else noise[careful]
+        if ridge and noise is not None:
+            gram += shared
         mixing[careful] = _weights(
-            gram, power, floor[careful] + rounding[:, np.newaxis], np.linalg.inv
+            gram, shared, floor[careful] + rounding[:, np.newaxis], np.linalg.inv
         )
-        spread[careful] = _spread(mixing[careful], power)
+        spread[careful] = _spread(mixing[careful], shared)
     return mixing, spread
 
 
-def _spread(mixing: np.ndarray, power: np.ndarray) -> np.ndarray:
+def _spread(mixing: np.ndarray, noise: np.ndarray) -> np.ndarray:
     """Return the variance of the noise that weights leave in each estimate."""
-    return (power[:, np.newaxis] @ np.square(mixing))[:, 0]
+    if noise.ndim == 2:  # independent
+        return (noise[:, np.newaxis] @ np.square(mixing))[:, 0]
+    return np.einsum("nij,nij->nj", mixing, noise @ mixing)
 
 
 def _weights(
-    gram: np.ndarray, power: np.ndarray, floor: np.ndarray, invert: Callable
+    gram: np.ndarray, noise: np.ndarray, floor: np.ndarray, invert: Callable
 ) -> np.ndarray:
     """Return I − PD, where P inverts the Gram matrices and a floor for weights that sum to 0."""
     order = np.arange(gram.shape[1])
@@ -368,7 +435,10 @@ def _weights(
     inverse = invert(gram)
     row = inverse.sum(axis=2)
     inverse -= row[:, :, None] * (row / row.sum(axis=1, keepdims=True))[:, None, :]
-    inverse *= -power[:, None, :]
+    if noise.ndim == 2:
+        inverse *= -noise[:, None, :]
+    else:
+        inverse = -(inverse @ noise)
     inverse[:, order, order] += 1
     return inverse
 

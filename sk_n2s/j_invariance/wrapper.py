@@ -349,19 +349,17 @@ class JInvariantWrapper(DenoiserParameters, BaseDenoiser):
     def output_and_divergence(  # noqa: D102
         self, X: np.ndarray, noise: NoiseModel
     ) -> tuple[np.ndarray, np.ndarray]:
-        if self.output == "blend":
+        noise = check_noise(noise, X)
+        if self.output == "blend" and not noise.is_correlated:
             mixed = self._blend(X, noise)
             return mixed.output, divergence_of(mixed.own, mixed.variance)
-        if self.output == "invariant":
+        if self.output == "invariant" and not noise.is_correlated:
             return self._invariant(X), np.zeros(())
-        plan = self.view_plan(X)
-
-        def denoise(shown: np.ndarray) -> np.ndarray:
-            return self._answer(self.denoiser, plan.complete(shown))
-
         # The probe goes through the fill, as the noise does.
+        denoise = partial(self.output_of, noise=noise)
         output = denoise(X)
-        return output, probed_divergence(denoise, X, output, noise.variance(plan.complete(X)))
+        complete = self.view_plan(X).complete(X)
+        return output, probed_divergence(denoise, X, output, noise, complete)
 
     def score(self, X: Any, y: Any = None) -> float:
         """Return minus the self-supervised loss, or minus the true error.

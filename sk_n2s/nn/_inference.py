@@ -65,20 +65,23 @@ class TrainedNetwork(PrefixedParameters):
             with one_torch_thread():
                 trained = self._trained_copy(X).set_params(output=self.output)
                 return trained.output_and_divergence(X, noise)
-        if self.output == "invariant":
+        if self.output == "invariant" and not noise.is_correlated:
             return self._ask(X, True), np.zeros(())
-        if self.output == "blend":
+        if self.output == "blend" and not noise.is_correlated:
             mixed = self._blend(X, noise)
             return mixed.output, divergence_of(mixed.own, mixed.variance)
 
-        def plain(shown: np.ndarray) -> np.ndarray:
-            return self._ask(shown, False)
-
         # What is missing stays missing in the probe, so that it goes through the fill as well.
-        output = plain(X)
-        variance = noise.variance(np.where(np.isnan(X), output, X))
-        divergence = probed_divergence(plain, X, output, variance)
-        if self.output == "plain":
+        average = self.output == "average" and not noise.is_correlated
+
+        def probed(shown: np.ndarray) -> np.ndarray:
+            # Of an average, the J-invariant half adds nothing.
+            return self._ask(shown, False) if average else self._output_of(shown, noise)
+
+        output = probed(X)
+        signal = np.where(np.isnan(X), output, X)
+        divergence = probed_divergence(probed, X, output, noise, signal)
+        if not average:
             return output, divergence
         return (self._ask(X, True) + output) / 2, divergence / 2
 
@@ -141,16 +144,21 @@ class TrainedNetwork(PrefixedParameters):
             )
 
     def _denoise(self, X: np.ndarray) -> np.ndarray:
-        if self.output == "average":
-            return (self._ask(X, True) + self._ask(X, False)) / 2
-        if self.output != "blend":
-            return self._ask(X, self.output == "invariant")
-        if "noise_" not in vars(self):
+        if self.output == "blend" and "noise_" not in vars(self):
             raise ValueError(
                 'output="blend" needs the noise, which fit reads from the data: fit again, or '
                 "set noise_."
             )
-        return self._blend(X, self.noise_).output
+        return self._output_of(X, vars(self).get("noise_"))
+
+    def _output_of(self, X: np.ndarray, noise: NoiseModel | None) -> np.ndarray:
+        """Return what `transform` returns; a blend needs the noise."""
+        if self.output == "average":
+            return (self._ask(X, True) + self._ask(X, False)) / 2
+        if self.output != "blend":
+            return self._ask(X, self.output == "invariant")
+        assert noise is not None
+        return self._blend(X, noise).output
 
     def _blend(self, X: np.ndarray, noise: NoiseModel) -> Blend:
         layout = Layout.of(X.shape, self.channel_axis)

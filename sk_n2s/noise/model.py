@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from scipy.fft import fftn, ifftn, next_fast_len
 from sklearn.utils import check_random_state
 
 from .._utils.arrays import as_float_array
@@ -17,9 +19,12 @@ _WHAT = (
     "must be a standard deviation in the unit of the data, an array of them, a NoiseModel, or None"
 )
 
+#: Correlations up to this do no harm.
+_NEGLIGIBLE = 0.05
+
 
 class NoiseModel:
-    """The noise of an array, independent between its entries: how large it is at each.
+    """The noise of an array: how large it is at each entry, and how that of neighbours depends.
 
     Parameters
     ----------
@@ -28,11 +33,20 @@ class NoiseModel:
         it that broadcasts to the shape of the data.
     curve : NoiseCurve, default=None
         How the variance depends on the signal, in place of a level.
+    correlation : array-like, default=None
+        The correlation of the noise of two entries by their distance: an array with an odd
+        length along each axis of the data, 1 in its centre, which is distance 0. Along axes of
+        length 1 noise is independent; beyond its ends the values at the ends go on. None means
+        independent noise.
+    outliers : float, default=0.0
+        The share of entries that are no such noise, but outliers.
+    notes : sequence of str, default=()
+        What else is known of the noise, or cannot be told, in words.
 
     Raises
     ------
     ValueError
-        If neither or both are given, or if the level is negative or not finite.
+        If neither or both of level and curve are given, or if a value is not valid.
 
     Examples
     --------
@@ -43,9 +57,22 @@ class NoiseModel:
     array([ 1., 21.])
     >>> print(NoiseModel(0.1))
     standard deviation 0.1
+    >>> rows = NoiseModel(0.1, correlation=[[0.5, 1, 0.5]])
+    >>> print(rows)
+    standard deviation 0.1; correlated along axis 1 over 1 entry
+    >>> rows.blind_spot()
+    array([[ True,  True,  True]])
     """
 
-    def __init__(self, level: Any = None, curve: NoiseCurve | None = None):
+    def __init__(
+        self,
+        level: Any = None,
+        curve: NoiseCurve | None = None,
+        *,
+        correlation: Any = None,
+        outliers: float = 0.0,
+        notes: Sequence[str] = (),
+    ):
         if (level is None) == (curve is None):
             raise ValueError(f"NoiseModel takes a level or a curve, got {level!r} and {curve!r}.")
         self.level: float | np.ndarray | None = None
@@ -58,6 +85,9 @@ class NoiseModel:
                 raise ValueError(f"noise={level!r} must be finite and not negative.")
             self.level = float(given) if given.ndim == 0 else given
         self.curve = curve
+        self.correlation = None if correlation is None else _checked_correlation(correlation)
+        self.outliers = float(outliers)
+        self.notes = tuple(notes)
 
     @property
     def is_signal_dependent(self) -> bool:
@@ -68,6 +98,11 @@ class NoiseModel:
     def is_uniform(self) -> bool:
         """Whether the variance is the same at each entry."""
         return isinstance(self.level, float)
+
+    @property
+    def is_correlated(self) -> bool:
+        """Whether the noise of different entries is dependent."""
+        return self.correlation is not None
 
     def variance(self, signal: np.ndarray) -> float | np.ndarray:
         """Return the variance of the noise where the signal is known.
@@ -88,6 +123,22 @@ class NoiseModel:
             return self.curve.variance(signal)
         return np.square(self.level)  # type: ignore[arg-type]
 
+    def blind_spot(self) -> np.ndarray:
+        """Return which neighbours have to be hidden with an entry, since their noise depends on it.
+
+        Returns
+        -------
+        ndarray of bool
+            A footprint with the entry itself in its centre, and an axis for each of the data; of
+            one entry where the noise is independent.
+        """
+        if self.correlation is None:
+            return np.ones((1,), dtype=bool)
+        far = np.abs(self.correlation) > _NEGLIGIBLE
+        middle = [n // 2 for n in far.shape]
+        half = np.abs(np.argwhere(far) - middle).max(axis=0)
+        return far[tuple(slice(m - h, m + h + 1) for m, h in zip(middle, half, strict=True))]
+
     def within(self, part: tuple[slice, ...]) -> NoiseModel:
         """Return the noise of a part of the data.
 
@@ -106,7 +157,23 @@ class NoiseModel:
             return self
         level = level.reshape((1,) * (len(part) - level.ndim) + level.shape)
         cut = tuple(s if n > 1 else slice(None) for s, n in zip(part, level.shape, strict=True))
-        return NoiseModel(level[cut])
+        return self.replace(level=level[cut])
+
+    def replace(self, **changes: Any) -> NoiseModel:
+        """Return a noise model that differs in some of its parameters.
+
+        Parameters
+        ----------
+        **changes : object
+            Parameters of the class.
+
+        Returns
+        -------
+        NoiseModel
+            The new one.
+        """
+        names = ("level", "curve", "correlation", "outliers", "notes")
+        return NoiseModel(**{**{name: getattr(self, name) for name in names}, **changes})
 
     def sample(self, signal: np.ndarray, random_state: Any = None) -> np.ndarray:
         """Draw noise like it: normal, of the variance that belongs to the signal.
@@ -121,27 +188,89 @@ class NoiseModel:
         Returns
         -------
         ndarray of that shape
-            The noise.
+            The noise, without outliers.
         """
-        drawn = check_random_state(random_state).normal(size=np.shape(signal))
+        generator = check_random_state(random_state)
+        if self.correlation is None:
+            drawn = generator.normal(size=np.shape(signal))
+        else:
+            drawn = _correlated(self.correlation, np.shape(signal), generator)
         return drawn * np.sqrt(self.variance(signal))
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, NoiseModel):
             return NotImplemented
-        return self.curve == other.curve and np.array_equal(self.level, other.level)  # type: ignore[arg-type]
+        return self.curve == other.curve and all(
+            np.array_equal(getattr(self, name), getattr(other, name))
+            for name in ("level", "correlation", "outliers", "notes")
+        )
 
     __hash__ = None  # type: ignore[assignment]
 
     def __str__(self) -> str:
         if self.curve is not None:
-            return f"variance {self.curve.gain:.4g} · signal {self.curve.intercept:+.4g}"
-        if self.is_uniform:
-            return f"standard deviation {self.level:.4g}"
-        return f"standard deviation {np.min(self.level):.4g} to {np.max(self.level):.4g}"  # type: ignore[arg-type]
+            parts = [f"variance {self.curve.gain:.4g} · signal {self.curve.intercept:+.4g}"]
+        elif self.is_uniform:
+            parts = [f"standard deviation {self.level:.4g}"]
+        else:
+            low, high = np.min(self.level), np.max(self.level)  # type: ignore[arg-type]
+            parts = [f"standard deviation {low:.4g} to {high:.4g}"]
+        if self.correlation is not None:
+            lags = [
+                f"along axis {axis} over {n // 2} {'entry' if n < 4 else 'entries'}"
+                for axis, n in enumerate(self.blind_spot().shape)
+                if n > 1
+            ]
+            parts.append("correlated " + " and ".join(lags) if lags else "correlated")
+        if self.outliers:
+            parts.append(f"{100 * self.outliers:.2g} % outliers")
+        return "; ".join([*parts, *self.notes])
 
     def __repr__(self) -> str:
         return f"<NoiseModel: {self}>"
+
+
+def _checked_correlation(value: Any) -> np.ndarray:
+    """Return a correlation as an array of the user's no more."""
+    found = np.array(value, dtype=float)
+    centre = found[tuple(n // 2 for n in found.shape)] if found.size else 0
+    if not found.ndim or not all(n % 2 for n in found.shape) or centre != 1:
+        raise ValueError(
+            f"correlation of shape {found.shape} must have an odd length along each axis of the "
+            f"data and be 1 in its centre, which is {centre:.4g}."
+        )
+    if not (np.abs(found) <= 1).all():
+        raise ValueError("correlation must hold numbers from -1 to 1.")
+    return found
+
+
+def _correlated(
+    correlation: np.ndarray, shape: tuple[int, ...], generator: np.random.RandomState
+) -> np.ndarray:
+    """Draw normal noise of variance 1 and a given correlation, on a torus that is large enough."""
+    if correlation.ndim != len(shape):
+        raise ValueError(
+            f"The correlation of the noise has {correlation.ndim} axes, and the data of shape "
+            f"{shape} have {len(shape)}: give it an axis for each of theirs."
+        )
+    table, large = correlation, list(shape)
+    axes = [a for a, m in enumerate(correlation.shape) if m > 1]
+    for axis in axes:
+        n, half = shape[axis], table.shape[axis] // 2
+        # What goes on beyond its ends needs room for all lags.
+        ends = np.take(table, [0, -1], axis=axis)
+        far = n if np.abs(ends).max() > _NEGLIGIBLE else min(n, half + 1)
+        large[axis] = next_fast_len(n + far, real=True)
+        lags = np.arange(large[axis])
+        lags = np.clip(np.minimum(lags, large[axis] - lags), 0, half) * np.where(
+            2 * lags < large[axis], 1, -1
+        )
+        table = np.take(table, half + lags, axis=axis)
+    # Its transform is the power spectrum, and none if an estimated correlation is no correlation.
+    power = np.maximum(fftn(table, axes=axes).real, 0)
+    power /= power.mean(axis=tuple(axes), keepdims=True)
+    noise = ifftn(np.sqrt(power) * fftn(generator.normal(size=large), axes=axes), axes=axes).real
+    return noise[tuple(slice(n) for n in shape)]
 
 
 def check_noise(value: Any, X: Any) -> NoiseModel:

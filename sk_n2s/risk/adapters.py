@@ -42,7 +42,7 @@ class PipelineDenoiser(BaseDenoiser):
     ) -> tuple[np.ndarray, np.ndarray]:
         output = self._denoise(X)
         signal = np.where(np.isnan(X), output, X)
-        return output, probed_divergence(self._denoise, X, output, noise.variance(signal))
+        return output, probed_divergence(self._denoise, X, output, noise, signal)
 
 
 def as_denoiser(estimator: Any, what: str = "estimator") -> BaseDenoiser:

@@ -102,7 +102,9 @@ def consistent_variance(
             return apply_denoiser(nl_ridge, shown, params, channel_axis=None, batch_axis=batch)
 
         output = denoise(X)
-        freedom = float(np.mean(probed_divergence(denoise, X, output, variance))) / (2 * variance)
+        freedom = float(
+            np.mean(probed_divergence(denoise, X, output, NoiseModel(np.sqrt(variance))))
+        ) / (2 * variance)
         if not 0 <= freedom <= _MOST_FREEDOM:
             break
         residual = float(np.mean(squared_error(X, output)[~missing], dtype=np.float64))
