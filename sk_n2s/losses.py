@@ -17,6 +17,7 @@ from ._utils.arrays import as_float_array, squares_fit
 __all__ = [
     "absolute_error",
     "check_scoring",
+    "cross_validated_error",
     "is_entrywise",
     "poisson_deviance",
     "scores_output",
@@ -106,8 +107,33 @@ def true_score(y: Any, X: np.ndarray, denoise: Callable[[np.ndarray], np.ndarray
     return -float(np.nanmean(squared_error(y, denoise(X)), dtype=np.float64))
 
 
+def cross_validated_error(target: np.ndarray, prediction: np.ndarray) -> np.ndarray:
+    """Return (target − prediction)², of which ``scoring="gcv"`` makes generalised cross-validation.
+
+    A search divides it by (1 − f)², where f is the divergence of the output per entry: of all
+    scores of outputs the only one that needs no level of the noise.
+
+    Parameters
+    ----------
+    target, prediction : ndarray of the same shape
+        What was measured, and what was predicted.
+
+    Returns
+    -------
+    ndarray of that shape
+        The losses, before they are divided.
+
+    References
+    ----------
+    .. [1] P. Craven and G. Wahba, "Smoothing noisy data with spline functions", Numer. Math.
+       31:377-403, 1978. :doi:`10.1007/BF01404567`
+    """
+    return squared_error(target, prediction)
+
+
 _NAMED: dict[str, Loss] = {
     "sure": squared_error,
+    "gcv": cross_validated_error,
     "neg_mean_squared_error": squared_error,
     "neg_mean_absolute_error": absolute_error,
     "neg_mean_poisson_deviance": poisson_deviance,
@@ -116,7 +142,7 @@ _NAMED: dict[str, Loss] = {
 
 def scores_output(scoring: Any) -> bool | None:
     """Return whether `scoring` is of a candidate's output, or of its J-invariant prediction."""
-    return None if scoring is None else isinstance(scoring, str) and scoring == "sure"
+    return None if scoring is None else isinstance(scoring, str) and scoring in ("sure", "gcv")
 
 
 def is_entrywise(loss: Loss) -> bool:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from skimage import data
 from sklearn.base import clone
+from sklearn.exceptions import FitFailedWarning
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
@@ -317,3 +318,36 @@ def test_of_correlated_noise_the_divergence_asks_for_the_covariance(output):
             found.append((loss - np.mean((result - TRUTH) ** 2)) / SIGMA**2)
     assert abs(np.mean(gaps)) < 3 * np.std(gaps) / np.sqrt(len(gaps)) + 0.02
     assert np.mean(told_white) < -0.3  # which takes most of the noise for signal
+
+
+def test_generalised_cross_validation_needs_no_level(noisy, clean):
+    grid = {"weight": [0.02, 0.04, 0.06, 0.08, 0.1, 0.13, 0.2]}
+
+    def chosen(scoring, level):
+        wrapper = JInvariantWrapper(tv, noise=level, output="plain")
+        search = SelfSupervisedSearchCV(wrapper, grid, scoring=scoring).fit(noisy)
+        return search.best_params_["weight"]
+
+    errors = [
+        np.mean((JInvariantWrapper(tv, weight=w, output="plain").fit_transform(noisy) - clean) ** 2)
+        for w in grid["weight"]
+    ]
+    best = grid["weight"].index(grid["weight"][int(np.argmin(errors))])
+    for level in (0.05, 0.1, 0.2):
+        assert abs(grid["weight"].index(chosen("gcv", level)) - best) <= 1
+    assert chosen("sure", 0.2) == 0.2  # takes half of the signal for noise
+    assert chosen("sure", 0.05) == 0.02
+
+
+def test_generalised_cross_validation_is_its_formula(noisy):
+    wrapper = JInvariantWrapper(gaussian, noise=0.1, output="plain")
+    search = SelfSupervisedSearchCV(wrapper, {"sigma": [0.0, 0.6, 1.2]}, scoring="gcv")
+    with pytest.warns(FitFailedWarning, match="it is the data themselves"):
+        scores = search.fit(noisy).cv_results_["mean_test_score"]
+    assert np.isnan(scores[0])
+    for sigma, score in zip([0.6, 1.2], scores[1:], strict=True):
+        output, divergence = wrapper.set_params(sigma=sigma).output_and_divergence(
+            noisy, NoiseModel(0.1)
+        )
+        expected = np.mean((output - noisy) ** 2) / (1 - np.mean(divergence) / 0.02) ** 2
+        assert score == pytest.approx(-expected)

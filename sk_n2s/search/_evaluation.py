@@ -10,7 +10,7 @@ import numpy as np
 
 from .._utils.base import BaseDenoiser
 from .._utils.readable import readable
-from ..losses import Loss, is_entrywise
+from ..losses import Loss, cross_validated_error, is_entrywise
 from ..masking.views import View
 
 __all__ = ["Answer", "answer", "failed"]
@@ -18,6 +18,9 @@ __all__ = ["Answer", "answer", "failed"]
 #: Entries that are compared at a time, where they need not be all: larger arrays, new for each
 #: candidate, would take longer to get from the system than an exact form takes.
 _BLOCK = 2**16
+
+#: With a divergence per entry beyond this, generalised cross-validation divides 0 by 0.
+_MOST_FREEDOM = 0.99
 
 
 class Answer(NamedTuple):
@@ -80,6 +83,7 @@ def _compared(
 ) -> dict[int, tuple[float, int]]:
     """Return the sum of the losses of each set, and the number of its entries."""
     totals = np.zeros(len(view.splits))
+    factor = _of_cross_validation(view, divergence) if loss is cross_validated_error else 1.0
     for rows in _blocks(view, loss):
         target = view.target[rows]
         shown = target.view()
@@ -90,7 +94,9 @@ def _compared(
                 f"scoring={readable(loss)} must return one loss for each entry, in an array of "
                 f"shape {target.shape}, and returned shape {entries.shape}."
             )
-        if divergence is not None:
+        if loss is cross_validated_error:
+            entries = entries * factor
+        elif divergence is not None:
             entries = entries + divergence[rows]
         if view.counts.sum() < view.target.size:
             entries = np.where(np.isnan(target), 0, entries)
@@ -101,6 +107,22 @@ def _compared(
             raise ValueError(f"The loss of split {split} is {total}.")
         losses[split] = float(total), int(count)
     return losses
+
+
+def _of_cross_validation(view: View, divergence: np.ndarray | None) -> float:
+    """Return 1/(1 − f)², where f is the divergence of the output per entry, in [0, 1)."""
+    if divergence is None:
+        return 1.0  # of what was hidden
+    known = ~np.isnan(view.target)
+    # What stands for the signal need not be exact: it only weighs entries.
+    variance = np.broadcast_to(view.noise.variance(view.input), view.input.shape)[view.where]
+    freedom = float(np.mean(divergence, where=known) / (2 * np.mean(variance, where=known)))
+    if not freedom < _MOST_FREEDOM:
+        raise ValueError(
+            f"scoring='gcv' cannot score an output that follows each entry by {freedom:.3g} of its "
+            "value: it is the data themselves."
+        )
+    return 1 / (1 - freedom) ** 2
 
 
 def _blocks(view: View, loss: Loss) -> Iterator[slice]:

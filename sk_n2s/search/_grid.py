@@ -37,7 +37,9 @@ class SelfSupervisedSearchCV(BaseSelfSupervisedSearch):
         ``output="plain"`` and no `partition` it is Stein's unbiased risk estimate of that
         output, which is on the same scale: minus (true error + variance of the noise).
         "sure" takes that estimate of blends as well, and of any candidate's output,
-        partition or not. "neg_mean_squared_error", "neg_mean_absolute_error" and
+        partition or not. "gcv", generalised cross-validation, compares outputs without knowing
+        how strong the noise is: where the two choose differently, that level is in doubt.
+        "neg_mean_squared_error", "neg_mean_absolute_error" and
         "neg_mean_poisson_deviance" are of the prediction, whatever the output is, and so
         is a function ``loss(target, prediction)`` that returns one loss for each entry;
         scores are minus its mean.
