@@ -148,10 +148,24 @@ def test_a_variance_that_broadcasts_is_that_of_every_entry(clean):
     auto.fit(np.tile(noisy, (3, 1)))  # of which a part is raced on
     with pytest.raises(ValueError, match="does not broadcast"):
         auto.transform(noisy[:, :40])
-    stack = np.stack([noisy, noisy])
-    each = np.array([1.0, 4.0])[:, np.newaxis, np.newaxis]
-    with pytest.raises(ValueError, match="one by one"):
-        AutoDenoiser("fast", noise=each, batch_axis=0).fit(stack)
+
+
+@pytest.mark.parametrize("role", ["batch_axis", "channel_axis"])
+def test_items_and_channels_of_different_noise(role, clean, rng):
+    levels = np.array([0.02, 0.2])[:, np.newaxis, np.newaxis]
+    scene = clean[:96, :96]
+    truth = np.stack([scene, clean[32:, 32:] if role == "batch_axis" else scene**2])
+    noisy = truth + levels * rng.normal(size=truth.shape)
+    told = AutoDenoiser("fast", noise=levels, **{role: 0}).fit(noisy)
+    denoised = told.transform(noisy)
+    np.testing.assert_allclose(told.stabilizer_.scale, levels)
+    for level, found, right, X in zip(levels.ravel(), denoised, truth, noisy, strict=True):
+        alone = AutoDenoiser("fast", noise=float(level)).fit_transform(X)
+        assert _psnr(found, right) > _psnr(alone, right) - 0.3
+    error = np.mean((denoised - truth) ** 2)
+    low, high = told.error_estimate_.interval
+    assert low < error < high
+    assert told.estimated_mse_ == pytest.approx(error, rel=0.15)
 
 
 def test_what_is_set_after_the_fit_does_not_change_it(noisy):

@@ -1,27 +1,29 @@
-"""Denoising in one line: everything is chosen from the noisy data."""
+"""`AutoDenoiser`: a race of denoisers, of which the best are averaged."""
 
 from __future__ import annotations
 
 from functools import partial
 from numbers import Integral
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from joblib import hash as digest
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.parallel import Parallel, delayed
 
-from ._utils.base import BaseDenoiser
-from ._utils.tiling import middle
-from .denoisers import gaussian, median, nl_means, nl_ridge, tv, wavelet
-from .j_invariance.wrapper import JInvariantWrapper
-from .losses import squared_error
-from .noise.model import NoiseModel, check_noise
-from .noise.stabilization import GeneralizedAnscombe
-from .risk.error_estimate import LEVEL_ERROR, ErrorEstimate, summarise
-from .risk.noise_level import noise_of
-from .risk.sure import probed_divergence
-from .stacking import SelfSupervisedStacker
+from .._utils.base import BaseDenoiser
+from .._utils.tiling import middle
+from ..denoisers import gaussian, nl_ridge
+from ..j_invariance.wrapper import JInvariantWrapper
+from ..losses import squared_error
+from ..noise.model import NoiseModel, check_noise
+from ..noise.stabilization import GeneralizedAnscombe
+from ..risk.error_estimate import LEVEL_ERROR, ErrorEstimate, summarise
+from ..risk.noise_level import noise_of
+from ..risk.sure import probed_divergence
+from ..stacking import SelfSupervisedStacker
+from ._members import Members, members
+from ._scale import Scale
 
 __all__ = ["AutoDenoiser"]
 
@@ -31,48 +33,23 @@ _RACE = 2**16
 #: Between these sizes of the data, float32 holds products of their squares.
 _SMALL, _LARGE = 1e-8, 1e8
 
-#: Sides of patches, small and large, beside the default of `nl_ridge`: for signals, images
-#: and volumes, and for those with channels, whose patches hold more in the same space.
-_SIDES = {1: ((31, 21), (61, 51)), 2: ((7, 5), (11, 10)), 3: ((4, 3), (6, 5))}
-_SIDES_OF_CHANNELS = {1: ((15, 11), (31, 21)), 2: ((5, 3), (8, 6)), 3: ((3, 2), (4, 4))}
 
+class _Shown(NamedTuple):
+    """What denoisers see of the data.
 
-def _candidates(
-    effort: str, level: float, deviation: float | np.ndarray, ndim: int, channels: bool
-) -> dict[str, partial]:
-    """Return the denoisers that race, by name."""
-    ridge = partial(nl_ridge, sigma=deviation)
-    small, large = (_SIDES_OF_CHANNELS if channels else _SIDES)[min(ndim, 3)]
-    found = {
-        "median, radius 1": partial(median, radius=1),
-        "gaussian, sigma 0.6": partial(gaussian, sigma=0.6),
-        "gaussian, sigma 1.2": partial(gaussian, sigma=1.2),
-        "wavelet": partial(wavelet, sigma=level, max_shifts=1),
-    }
-    # Weak total variation only merges equal counts, which the score takes for less noise.
-    for strength in (1.0, 2.0):
-        found[f"tv, weight {strength} noise"] = partial(tv, weight=strength * level)
-    if effort == "fast":
-        found["nl_ridge"] = partial(ridge, step=5)
-        return found
-    if ndim < 4:
-        found["nl_means"] = partial(nl_means, h=0.9 * level)
-    step = 4 if effort == "balanced" else 3
-    if ndim > 2:
-        step -= 1
-    found["nl_ridge, refined"] = partial(ridge, step=step, n_refinements=2)
-    found["nl_ridge, small patches"] = partial(ridge, step=step, patch_size=small)
-    big = partial(ridge, step=step, patch_size=large, group_size=(24, 90))
-    found["nl_ridge, large patches"] = big
-    if effort == "best":
-        found["nl_ridge, small patches, refined"] = partial(
-            ridge, step=step, patch_size=small, n_refinements=2
-        )
-        for factor in (0.96, 1.05):
-            found[f"nl_ridge, {factor} noise"] = partial(
-                nl_ridge, sigma=factor * deviation, step=step, n_refinements=2
-            )
-    return found
+    Attributes
+    ----------
+    X : ndarray of float
+        The data, stabilised where that is needed.
+    noise : NoiseModel
+        The noise of these, by which denoisers are scored.
+    members : dict of str to partial
+        The denoisers, which are told of that noise.
+    """
+
+    X: np.ndarray
+    noise: NoiseModel
+    members: Members
 
 
 class AutoDenoiser(BaseDenoiser):
@@ -188,27 +165,29 @@ class AutoDenoiser(BaseDenoiser):
         channel, batch, _ = self.axes(array.ndim)
         part = middle(array.shape, _RACE, channel, batch)
         noise, stabilizer = self._look_at_noise(array)
-        members, variance = self._members(array, noise, stabilizer, self.effort)
-        raced = self._stabilised(array, stabilizer)[part]
+        shown = self._shown(array, noise, stabilizer, self.effort)
         stacker = SelfSupervisedStacker(
-            [(name, self._wrapped(g, part)) for name, g in members.items()],
-            noise=np.sqrt(_within(variance, part)),
+            [(name, self._wrapped(g, part)) for name, g in shown.members.items()],
+            noise=shown.noise.within(part),
             n_jobs=self.n_jobs,
         )
-        output, divergence = stacker.fit_with_divergence(raced)
+        output, divergence = stacker.fit_with_divergence(shown.X[part])
         restored = self._restored(output, stabilizer)
         if stabilizer is not None:
-            derivative = divergence / (2 * _within(variance, part))
-            divergence = self._unstabilised(array[part], restored, derivative, noise, stabilizer)
+            variance = shown.noise.within(part).variance(shown.X[part])
+            derivative = divergence / (2 * variance)
+            divergence = self._unstabilised(
+                array[part], restored, derivative, noise.within(part), stabilizer
+            )
         weights = {name: w for name, w in stacker.weights_.items() if w}
         whole = restored.shape == array.shape
-        denoised = restored if whole else self._average(array, stabilizer, members, weights)
+        denoised = restored if whole else self._average(shown, stabilizer, weights)
         estimate = self._estimate(array, denoised, noise, array[part], restored, divergence, part)
+        mean = float(np.nanmean(shown.noise.variance(shown.X)))
         self.noise_ = noise
         self.stabilizer_ = stabilizer
         self._effort = self.effort
         self.weights_ = weights
-        mean = float(np.mean(variance))
         self.scores_ = {name: -s - mean for name, s in stacker.scores_.items()}
         self.error_estimate_: ErrorEstimate = estimate
         self._known = digest(given), denoised.astype(given.dtype, copy=False)
@@ -220,9 +199,8 @@ class AutoDenoiser(BaseDenoiser):
         known, denoised = self.__dict__.get("_known", (None, None))
         if known is not None and known == digest(X):  # the data of `fit`
             return denoised.copy()
-        shown = _in_range(X)
-        members, _ = self._members(shown, self.noise_, self.stabilizer_, self._effort)
-        average = self._average(shown, self.stabilizer_, members, self.weights_)
+        shown = self._shown(_in_range(X), self.noise_, self.stabilizer_, self._effort)
+        average = self._average(shown, self.stabilizer_, self.weights_)
         return average.astype(X.dtype, copy=False)
 
     def output_and_divergence(  # noqa: D102
@@ -249,71 +227,73 @@ class AutoDenoiser(BaseDenoiser):
 
     # Steps of fit ---------------------------------------------------------------------
 
-    def _look_at_noise(self, X: np.ndarray) -> tuple[NoiseModel, GeneralizedAnscombe | None]:
+    def _look_at_noise(self, X: np.ndarray) -> tuple[NoiseModel, Any]:
         """Return the noise, and what makes it white where that is needed."""
         noise = noise_of(self.noise, X, self.channel_axis, self.batch_axis)
         curve = noise.curve
         if curve is None:
-            return noise, None
+            axes = self.axes(X.ndim)
+            if noise.is_uniform or (axes.batch is None and axes.channel is None):
+                return noise, None
+            return noise, Scale(np.asarray(check_noise(noise, X).level), axes)
         if not curve.gain > 0:
             return NoiseModel(np.sqrt(np.nanmean(noise.variance(X)))), None
         return noise, GeneralizedAnscombe(curve.gain, *curve.offset_and_read_noise(X)).fit(X)
 
-    def _members(
-        self, X: np.ndarray, noise: NoiseModel, stabilizer: GeneralizedAnscombe | None, effort: str
-    ) -> tuple[dict[str, partial], float | np.ndarray]:
-        """Return the denoisers that race, and the variance of the noise that they see."""
-        _, batch, axes = self.axes(X.ndim)
+    def _shown(self, X: np.ndarray, noise: NoiseModel, stabilizer: Any, effort: str) -> _Shown:
+        """Return what denoisers see of the data, and the denoisers."""
+        axes = self.axes(X.ndim)
         shown = self._stabilised(X, stabilizer)
-        variance: float | np.ndarray = 1.0
         if stabilizer is None:
-            variance = check_noise(noise, X).variance(X)
-            if np.ndim(variance):
-                variance = np.broadcast_to(variance, X.shape)
-                if batch is not None and np.ptp(variance) > 0:
-                    raise ValueError(
-                        "noise differs from place to place, and items along "
-                        f"batch_axis={self.batch_axis} are denoised alike: denoise them one by "
-                        "one, or give one number."
-                    )
-        elif batch is None:
-            # For few counts the variance is less than 1, by how much a first look tells.
-            look = self._wrapped(partial(nl_ridge, sigma=1.0, step=6), None)
-            signal = stabilizer.inverse_transform(look.fit(shown).transform(shown))
-            variance = stabilizer.variance(signal)
-        mean = float(np.sqrt(np.mean(variance)))
-        deviation = np.sqrt(variance) if np.ndim(variance) and batch is None else mean
-        channels = self.channel_axis is not None
-        return _candidates(effort, mean, deviation, len(axes), channels), variance
+            noise = check_noise(noise, X)
+        elif isinstance(stabilizer, Scale):
+            noise = noise.replace(level=check_noise(noise, X).level / stabilizer.scale)
+        else:
+            level: float | np.ndarray = 1.0
+            if axes.batch is None:
+                # For few counts the variance is less than 1, by how much a first look tells.
+                look = self._wrapped(partial(nl_ridge, sigma=1.0, step=6), None)
+                signal = stabilizer.inverse_transform(look.fit(shown).transform(shown))
+                level = np.sqrt(stabilizer.variance(signal))
+            noise = NoiseModel(level, correlation=noise.correlation)
+        variance = np.broadcast_to(noise.variance(shown), X.shape)
+        mean = float(np.mean(variance))
+        told: float | np.ndarray = float(np.sqrt(mean))
+        gaps = np.isnan(shown)
+        if axes.batch is None and (gaps.any() or not noise.is_uniform):
+            # What is filled in errs by more than the noise.
+            told = np.sqrt(np.where(gaps, self._variance_of_fill(shown, mean), variance))
+        return _Shown(shown, noise, members(effort, noise, told, axes))
 
-    def _stabilised(self, X: np.ndarray, stabilizer: GeneralizedAnscombe | None) -> np.ndarray:
+    def _variance_of_fill(self, X: np.ndarray, variance: float) -> float:
+        """Return the mean squared error of what stands for missing entries."""
+        wrapper = JInvariantWrapper(
+            gaussian, sigma=0.7, channel_axis=self.channel_axis, batch_axis=self.batch_axis
+        )
+        return max(-wrapper.fit(X).score(X) - variance, variance)
+
+    def _stabilised(self, X: np.ndarray, stabilizer: Any) -> np.ndarray:
         return X if stabilizer is None else stabilizer.transform(X)
 
-    def _restored(self, X: np.ndarray, stabilizer: GeneralizedAnscombe | None) -> np.ndarray:
+    def _restored(self, X: np.ndarray, stabilizer: Any) -> np.ndarray:
         return X if stabilizer is None else stabilizer.inverse_transform(X)
 
     def _wrapped(self, denoiser: partial, part: tuple[slice, ...] | None) -> JInvariantWrapper:
         """Return a member of the race on a part of the data."""
-        if part is not None:
-            keywords = {k: _within(v, part) for k, v in denoiser.keywords.items()}
-            denoiser = partial(denoiser.func, **keywords)
+        sigma = denoiser.keywords.get("sigma")
+        if part is not None and isinstance(sigma, np.ndarray):
+            denoiser = partial(denoiser.func, **{**denoiser.keywords, "sigma": sigma[part]})
         return JInvariantWrapper(
             denoiser, output="plain", channel_axis=self.channel_axis, batch_axis=self.batch_axis
         )
 
-    def _average(
-        self,
-        X: np.ndarray,
-        stabilizer: GeneralizedAnscombe | None,
-        members: dict[str, partial],
-        weights: dict[str, float],
-    ) -> np.ndarray:
+    def _average(self, shown: _Shown, stabilizer: Any, weights: dict[str, float]) -> np.ndarray:
         """Return the average of those denoisers that have a weight."""
-        shown = self._stabilised(X, stabilizer)
         found = Parallel(n_jobs=self.n_jobs)(
-            delayed(_denoised)(self._wrapped(members[name], None), shown) for name in weights
+            delayed(_denoised)(self._wrapped(shown.members[name], None), shown.X)
+            for name in weights
         )
-        total = np.zeros_like(shown)
+        total = np.zeros_like(shown.X)
         for weight, each in zip(weights.values(), found, strict=True):
             total += total.dtype.type(weight) * each
         return self._restored(total, stabilizer)
@@ -324,7 +304,7 @@ class AutoDenoiser(BaseDenoiser):
         output: np.ndarray,
         derivative: np.ndarray,
         noise: NoiseModel,
-        stabilizer: GeneralizedAnscombe,
+        stabilizer: Any,
     ) -> np.ndarray:
         """Return the divergence term on the data's own scale, by the chain rule."""
         # From x to the stabilised data, through the average, and back.
@@ -383,8 +363,3 @@ def _in_range(X: np.ndarray) -> np.ndarray:
 
 def _denoised(wrapper: JInvariantWrapper, X: np.ndarray) -> np.ndarray:
     return wrapper.fit(X).transform(X)
-
-
-def _within(value: Any, part: tuple[slice, ...]) -> Any:
-    """Return the part of an array, which has a value for each entry, and anything else as it is."""
-    return value[part] if isinstance(value, np.ndarray) else value
