@@ -33,6 +33,11 @@ def as_it_is(X: np.ndarray) -> np.ndarray:
     return X
 
 
+def one_by_one(X: np.ndarray, *, sigma: float, step: int) -> np.ndarray:
+    """Return what `nl_ridge` makes of a channel on its own."""
+    return nl_ridge(X, sigma=sigma, step=step)
+
+
 def members(effort: str, noise: NoiseModel, deviation: float | np.ndarray, axes: Axes) -> Members:
     """Return the denoisers that race, by name.
 
@@ -44,6 +49,8 @@ def members(effort: str, noise: NoiseModel, deviation: float | np.ndarray, axes:
     # Weak total variation only merges equal counts, which the score takes for less noise.
     for strength in (1.0, 2.0):
         found[f"tv, weight {strength} noise"] = partial(tv, weight=strength * level)
+    if axes.channel is not None:
+        found["nl_ridge, each channel"] = partial(one_by_one, sigma=level, step=4)
     more = _correlated if noise.is_correlated else _independent
     return found | more(effort, noise, level, deviation, axes)
 
