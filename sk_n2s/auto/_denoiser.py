@@ -18,7 +18,7 @@ from ..j_invariance.wrapper import JInvariantWrapper
 from ..losses import squared_error
 from ..noise.model import NoiseModel, check_noise
 from ..noise.stabilization import GeneralizedAnscombe
-from ..risk.error_estimate import LEVEL_ERROR, ErrorEstimate, summarise
+from ..risk.error_estimate import LEVEL_ERROR, ErrorEstimate, ratio_of_means, summarise
 from ..risk.noise_level import noise_of
 from ..risk.sure import probed_divergence
 from ..stacking import SelfSupervisedStacker
@@ -324,16 +324,18 @@ class AutoDenoiser(BaseDenoiser):
         part: tuple[slice, ...],
     ) -> ErrorEstimate:
         """Return the estimated error of the whole, of which a part was probed."""
+        variance = np.broadcast_to(noise.variance(X), X.shape)
+        doubt = LEVEL_ERROR * float(np.nanmean(variance)) if self.noise is None else 0.0
+        residual = squared_error(raced, restored)
+        if raced.shape == X.shape:
+            return summarise(residual + divergence, variance, output, doubt)
         # What is probed is how much smaller the squared residuals are than the noise: the ratio
         # of 1 − ∂hᵢ/∂xᵢ to (x − h)²/σ², which is much the same all over the data.
-        variance = np.broadcast_to(noise.variance(X), X.shape)
-        residual = squared_error(raced, restored)
-        free = np.where(np.isnan(residual), np.nan, 2 * variance[part] - divergence)
-        ratio = float(np.nansum(free, dtype=np.float64)) / max(
-            2 * float(np.nansum(residual, dtype=np.float64)), np.finfo(float).tiny
-        )
-        losses = 2 * variance + (1 - 2 * ratio) * squared_error(X, output)
-        doubt = LEVEL_ERROR * float(np.nanmean(variance)) if self.noise is None else 0.0
+        free = variance[part] - divergence / 2
+        ratio, error = ratio_of_means(free, residual, self.axes(X.ndim).channel)
+        residual = squared_error(X, output)
+        losses = 2 * variance + (1 - 2 * ratio) * residual
+        doubt = float(np.hypot(doubt, np.nanmean(2 * error * residual)))
         return summarise(losses, variance, output, doubt)
 
     def _in_words(self) -> str:

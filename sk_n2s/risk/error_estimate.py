@@ -9,7 +9,7 @@ from scipy.special import log_ndtr
 
 from .._utils.arrays import block_sums
 
-__all__ = ["LEVEL_ERROR", "ErrorEstimate", "summarise"]
+__all__ = ["LEVEL_ERROR", "ErrorEstimate", "ratio_of_means", "summarise"]
 
 #: The standard error of a variance of the noise that is estimated, as a share of it.
 LEVEL_ERROR = 0.02
@@ -72,6 +72,38 @@ def summarise(
     half = _QUANTILE * error
     mse = _not_negative(mean, error)
     return ErrorEstimate(mse, (max(mean - half, 0.0), max(mean + half, mse)), float(np.ptp(output)))
+
+
+def ratio_of_means(
+    above: np.ndarray, below: np.ndarray, channel: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the ratio of two means, of each channel on its own, and its standard error.
+
+    Parameters
+    ----------
+    above, below : ndarray of the same shape
+        The values; those that are NaN in one of them do not count.
+    channel : int, default=None
+        The axis of channels.
+
+    Returns
+    -------
+    ratio, error : ndarray that broadcast to that shape
+        The ratio is 0 where the lower mean is.
+    """
+    ratios, errors = [], []
+    axis = () if channel is None else (channel,)
+    split = [np.moveaxis(values, axis, range(len(axis))) for values in (above, below)]
+    pairs = zip(*split, strict=True) if axis else [tuple(split)]
+    for a, b in pairs:
+        total = np.nanmean(np.where(np.isnan(a), np.nan, b), dtype=np.float64)
+        ratio = np.nanmean(np.where(np.isnan(b), np.nan, a), dtype=np.float64) / (total or np.inf)
+        blocks = _block_means(a - ratio * b)
+        spread = np.std(blocks, ddof=1) / np.sqrt(len(blocks)) if len(blocks) > 1 else np.inf
+        ratios.append(ratio)
+        errors.append(spread / total if total else 0.0)
+    shape = [len(ratios) if a in axis else 1 for a in range(above.ndim)]
+    return np.reshape(ratios, shape), np.reshape(errors, shape)
 
 
 def _not_negative(mean: float, error: float) -> float:
