@@ -1,10 +1,9 @@
 """Noise as instruments make it: what `AutoDenoiser`, told nothing, makes of each kind.
 
-One row for each image and kind: the noisy data, the result, and what the denoiser estimates
-of its own error, all in dB for a peak of 1; then CPU seconds, and what it says of the noise.
-``--kinds FILE`` takes kinds from a Python file with a generator ``kinds(clean, seed)`` of pairs
-(name, noisy); ``--only WORD`` takes those with that word in their name; ``--size N`` the side of
-the crop.
+One row for each image and kind: the noisy data, the result, and what the denoiser claims, all in
+dB for a peak of 1; then CPU seconds, and what is said of the noise. ``--kinds FILE`` takes kinds
+from a Python file with a generator ``kinds(clean, seed)`` of pairs (name, noisy); ``--only WORD``
+those with that word in their name; ``--size N`` is the side of the crop.
 """
 
 import runpy

@@ -17,7 +17,7 @@ from ._utils.base import Axes, BaseDenoiser
 from .losses import squared_error, true_score
 from .noise.model import NoiseModel
 from .risk.adapters import as_denoiser
-from .risk.error_estimate import LEVEL_ERROR, ErrorEstimate, summarise
+from .risk.error_estimate import ErrorEstimate, summarise
 from .risk.noise_level import noise_of
 
 __all__ = ["SelfSupervisedStacker", "simplex_weights"]
@@ -181,15 +181,13 @@ class SelfSupervisedStacker(MetaEstimatorMixin, BaseDenoiser):
         weights = simplex_weights(products, divergences)
         output, divergence = _average(weights.tolist(), answers, array)
         losses = squared_error(array, output) + divergence
-        variance = noise.variance(array)
         self.__dict__.pop("noise_", None)
         if not all(as_denoiser(member).is_j_invariant for member in fitted):
             self.noise_ = noise  # which the weights rest upon, and not the error alone
         self.estimators_ = fitted
         self.weights_ = dict(zip(names, weights.tolist(), strict=True))
         self.scores_ = dict(zip(names, (-np.diag(products) - divergences).tolist(), strict=True))
-        doubt = LEVEL_ERROR * float(np.nanmean(variance)) if self.noise is None else 0.0
-        self.error_estimate_: ErrorEstimate = summarise(losses, variance, output, doubt)
+        self.error_estimate_: ErrorEstimate = summarise(losses, array, output, noise)
         self._score = -float(np.nanmean(losses, dtype=np.float64))
         self._digest = digest(array)
         self._remember(X, array)

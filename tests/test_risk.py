@@ -15,7 +15,7 @@ from sk_n2s import ColumnPartition, JInvariantWrapper, SelfSupervisedSearchCV
 from sk_n2s.denoisers import gaussian, median, nl_means, tv, wavelet
 from sk_n2s.noise import NoiseCurve, NoiseModel
 from sk_n2s.risk.blending import blend
-from sk_n2s.risk.error_estimate import summarise
+from sk_n2s.risk.error_estimate import ratio_of_means, summarise
 from sk_n2s.risk.sure import probed_divergence
 
 SIGMA = 0.2
@@ -85,21 +85,50 @@ def test_an_invariant_output_has_no_divergence(noisy):
 
 
 def test_the_summary_of_losses(rng):
-    losses = 3.0 + rng.normal(size=(160, 160))
-    found = summarise(losses, 1.0, np.array([0.0, 10.0]))
+    losses, output = 3.0 + rng.normal(size=(160, 160)), np.array([0.0, 10.0])
+    X, one = np.zeros_like(losses), NoiseModel(1.0)
+    found = summarise(losses, X, output, one)
     assert found.mse == pytest.approx(losses.mean() - 1)
     low, high = found.interval
     assert high - low == pytest.approx(2 * 1.96 / 160, rel=0.2)
     assert found.psnr == pytest.approx(10 * np.log10(100 / found.mse))
     assert found.psnr_interval[0] < found.psnr < found.psnr_interval[1]
-    wider = summarise(losses, 1.0, np.array([0.0, 10.0]), variance_error=0.5)
-    assert np.diff(wider.interval)[0] == pytest.approx(2 * 1.96 * 0.5, rel=0.01)
+    for wider in (
+        summarise(losses, X, output, one, error=0.5),
+        summarise(losses, X, output, NoiseModel(1.0, level_error=0.25)),
+    ):
+        assert np.diff(wider.interval)[0] == pytest.approx(2 * 1.96 * 0.5, rel=0.01)
     gaps = np.where(rng.random(losses.shape) < 0.3, np.nan, losses)
-    assert summarise(gaps, 1.0, losses).mse == pytest.approx(np.nanmean(gaps) - 1)
+    assert summarise(gaps, X, output, one).mse == pytest.approx(np.nanmean(gaps) - 1)
     # Less than nothing was measured: the error is small, but not known to be 0.
-    assert 0 < summarise(losses, 5.0, losses).mse < 1e-4
-    assert summarise(np.zeros((40, 40)), 0.0, losses).mse == 0
-    assert summarise(np.zeros((40, 40)), 0.0, losses).psnr == np.inf
+    assert 0 < summarise(losses, X, output, NoiseModel(np.sqrt(5))).mse < 1e-4
+    nothing = summarise(np.zeros((40, 40)), X, output, NoiseModel(0.0))
+    assert nothing.mse == 0
+    assert nothing.psnr == np.inf
+
+
+def test_an_estimate_says_what_it_rests_upon_and_is_unknown_where_that_fails():
+    X = np.zeros((40, 40))
+    found = summarise(1 + X, X, X, NoiseModel(0.5, level_error=0.01))
+    assert found.is_known
+    assert "independent between entries" in found.assumptions[1]
+    assert "as estimated: standard deviation 0.5" in found.assumptions[2]
+    unknown = summarise(1 + X, X, X, NoiseModel(0.5, doubts=["the level cannot be told"]))
+    assert not unknown.is_known
+    assert unknown.doubts == ("the level cannot be told",)
+    assert np.isnan([unknown.mse, unknown.psnr, *unknown.interval, *unknown.psnr_interval]).all()
+
+
+@pytest.mark.parametrize("channel", [None, 0])
+def test_the_error_of_a_ratio_of_means(channel):
+    rng, found = np.random.default_rng(0), []
+    for _ in range(200):
+        below = rng.exponential(size=(2, 32, 32)) * np.array([1.0, 3.0])[:, None, None]
+        above = 0.5 * below + rng.normal(scale=0.2, size=below.shape)
+        ratio, error = ratio_of_means(above, below, channel)
+        found.append((ratio.ravel() - 0.5) / error.ravel())
+    assert np.shape(found) == (200, 1 if channel is None else 2)
+    np.testing.assert_allclose(np.std(found, axis=0), 1, atol=0.15)
 
 
 def test_the_interval_covers_the_truth(clean):

@@ -18,7 +18,7 @@ from ..j_invariance.wrapper import JInvariantWrapper
 from ..losses import squared_error
 from ..noise.model import NoiseModel, check_noise
 from ..noise.stabilization import GeneralizedAnscombe
-from ..risk.error_estimate import LEVEL_ERROR, ErrorEstimate, ratio_of_means, summarise
+from ..risk.error_estimate import ErrorEstimate, ratio_of_means, summarise
 from ..risk.noise_level import noise_of
 from ..risk.sure import probed_divergence
 from ..stacking import SelfSupervisedStacker
@@ -325,18 +325,16 @@ class AutoDenoiser(BaseDenoiser):
     ) -> ErrorEstimate:
         """Return the estimated error of the whole, of which a part was probed."""
         variance = np.broadcast_to(noise.variance(X), X.shape)
-        doubt = LEVEL_ERROR * float(np.nanmean(variance)) if self.noise is None else 0.0
         residual = squared_error(raced, restored)
         if raced.shape == X.shape:
-            return summarise(residual + divergence, variance, output, doubt)
+            return summarise(residual + divergence, X, output, noise)
         # What is probed is how much smaller the squared residuals are than the noise: the ratio
         # of 1 − ∂hᵢ/∂xᵢ to (x − h)²/σ², which is much the same all over the data.
         free = variance[part] - divergence / 2
         ratio, error = ratio_of_means(free, residual, self.axes(X.ndim).channel)
         residual = squared_error(X, output)
         losses = 2 * variance + (1 - 2 * ratio) * residual
-        doubt = float(np.hypot(doubt, np.nanmean(2 * error * residual)))
-        return summarise(losses, variance, output, doubt)
+        return summarise(losses, X, output, noise, float(np.nanmean(2 * error * residual)))
 
     def _in_words(self) -> str:
         origin = "estimated" if self.noise is None else "given"

@@ -22,6 +22,11 @@ _WHAT = (
 #: Correlations up to this do no harm.
 _NEGLIGIBLE = 0.05
 
+#: The standard error of a level that is estimated, as a share of it.
+_LEVEL_ERROR = 0.01
+
+_PARAMETERS = ("level", "curve", "correlation", "outliers", "notes", "doubts", "level_error")
+
 
 class NoiseModel:
     """The noise of an array: how large it is at each entry, and how that of neighbours depends.
@@ -41,7 +46,11 @@ class NoiseModel:
     outliers : float, default=0.0
         The share of entries that are no such noise, but outliers.
     notes : sequence of str, default=()
-        What else is known of the noise, or cannot be told, in words.
+        What else is known of the noise, in words.
+    doubts : sequence of str, default=()
+        What could not be told, in words: errors that are estimated with it are unknown.
+    level_error : float, default=0.0
+        The standard error of the level, as a share of it.
 
     Raises
     ------
@@ -72,6 +81,8 @@ class NoiseModel:
         correlation: Any = None,
         outliers: float = 0.0,
         notes: Sequence[str] = (),
+        doubts: Sequence[str] = (),
+        level_error: float = 0.0,
     ):
         if (level is None) == (curve is None):
             raise ValueError(f"NoiseModel takes a level or a curve, got {level!r} and {curve!r}.")
@@ -88,6 +99,8 @@ class NoiseModel:
         self.correlation = None if correlation is None else _checked_correlation(correlation)
         self.outliers = float(outliers)
         self.notes = tuple(notes)
+        self.doubts = tuple(doubts)
+        self.level_error = float(level_error)
 
     @property
     def is_signal_dependent(self) -> bool:
@@ -172,8 +185,7 @@ class NoiseModel:
         NoiseModel
             The new one.
         """
-        names = ("level", "curve", "correlation", "outliers", "notes")
-        return NoiseModel(**{**{name: getattr(self, name) for name in names}, **changes})
+        return NoiseModel(**{**{name: getattr(self, name) for name in _PARAMETERS}, **changes})
 
     def sample(self, signal: np.ndarray, random_state: Any = None) -> np.ndarray:
         """Draw noise like it: normal, of the variance that belongs to the signal.
@@ -202,7 +214,8 @@ class NoiseModel:
             return NotImplemented
         return self.curve == other.curve and all(
             np.array_equal(getattr(self, name), getattr(other, name))
-            for name in ("level", "correlation", "outliers", "notes")
+            for name in _PARAMETERS
+            if name != "curve"
         )
 
     __hash__ = None  # type: ignore[assignment]
@@ -224,7 +237,16 @@ class NoiseModel:
             parts.append("correlated " + " and ".join(lags) if lags else "correlated")
         if self.outliers:
             parts.append(f"{100 * self.outliers:.2g} % outliers")
-        return "; ".join([*parts, *self.notes])
+        return "; ".join([*parts, *self.notes, *self.doubts])
+
+    def assumptions(self) -> tuple[str, ...]:
+        """Return what an estimated error rests upon, in words."""
+        independent = "independent between entries"
+        return (
+            "the noise has a mean of 0 at each entry",
+            f"it is {'correlated as the model says' if self.is_correlated else independent}",
+            f"its size is {'as estimated' if self.level_error else 'as given'}: {self}",
+        )
 
     def __repr__(self) -> str:
         return f"<NoiseModel: {self}>"
@@ -323,5 +345,5 @@ def estimate_noise_model(
     axes = {"channel_axis": channel_axis, "batch_axis": batch_axis}
     curve = estimate_noise_curve(X, **axes)
     if curve.is_signal_dependent:
-        return NoiseModel(curve=curve)
-    return NoiseModel(estimate_noise(X, **axes))
+        return NoiseModel(curve=curve, level_error=_LEVEL_ERROR)
+    return NoiseModel(estimate_noise(X, **axes), level_error=_LEVEL_ERROR)

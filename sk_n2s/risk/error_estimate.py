@@ -8,11 +8,10 @@ import numpy as np
 from scipy.special import log_ndtr
 
 from .._utils.arrays import block_sums
+from ..losses import squared_error
+from ..noise.model import NoiseModel
 
-__all__ = ["LEVEL_ERROR", "ErrorEstimate", "ratio_of_means", "summarise"]
-
-#: The standard error of a variance of the noise that is estimated, as a share of it.
-LEVEL_ERROR = 0.02
+__all__ = ["ErrorEstimate", "error_of", "ratio_of_means", "summarise"]
 
 #: Into how many blocks an array is divided for the confidence interval, at most.
 _MOST_BLOCKS = 256
@@ -34,11 +33,22 @@ class ErrorEstimate(NamedTuple):
     data_range : float
         The difference of the largest and the smallest value of the output, the peak of
         the signal-to-noise ratio.
+    assumptions : tuple of str
+        What it rests upon, in words.
+    doubts : tuple of str
+        Why it is unknown, in words: all numbers are then NaN.
     """
 
     mse: float
     interval: tuple[float, float]
     data_range: float
+    assumptions: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
+
+    @property
+    def is_known(self) -> bool:
+        """Whether what it rests upon holds, as far as can be told."""
+        return not self.doubts
 
     @property
     def psnr(self) -> float:
@@ -52,26 +62,56 @@ class ErrorEstimate(NamedTuple):
         return self._ratio(high), self._ratio(low)
 
     def _ratio(self, mse: float) -> float:
+        if np.isnan(mse):
+            return float("nan")
         if mse <= 0:
             return float("inf")
         return float(10 * np.log10(self.data_range**2 / mse)) if self.data_range else -np.inf
 
 
-def summarise(
-    losses: np.ndarray,
-    variance: float | np.ndarray,
-    output: np.ndarray,
-    variance_error: float = 0.0,
+def error_of(
+    X: np.ndarray, output: np.ndarray, divergence: np.ndarray, noise: NoiseModel
 ) -> ErrorEstimate:
-    """Average the losses of an output, and say how sure the result is."""
+    """Return the estimated error of an output, given its divergence term."""
+    return summarise(squared_error(X, output) + divergence, X, output, noise)
+
+
+def summarise(
+    losses: np.ndarray, X: np.ndarray, output: np.ndarray, noise: NoiseModel, error: float = 0.0
+) -> ErrorEstimate:
+    """Average the losses of an output, and say how sure the result is.
+
+    Parameters
+    ----------
+    losses : ndarray
+        (h − x)² plus the divergence term, for each entry; NaN where nothing was measured.
+    X, output : ndarray of that shape
+        The data x, and the output h.
+    noise : NoiseModel
+        The noise.
+    error : float, default=0.0
+        A standard error of the mean loss, beside that which the losses show themselves.
+
+    Returns
+    -------
+    ErrorEstimate
+        Their mean less the variance of the noise; unknown where that has doubts.
+    """
+    variance = noise.variance(X)
+    data_range = float(np.ptp(output))
+    if noise.doubts:
+        nothing = (np.nan, (np.nan, np.nan), data_range)
+        return ErrorEstimate(*nothing, noise.assumptions(), noise.doubts)
     excess = losses - variance
     mean = float(np.nanmean(excess, dtype=np.float64))
     blocks = _block_means(excess)
     spread = float(np.std(blocks, ddof=1) ** 2 / len(blocks)) if len(blocks) > 1 else np.inf
-    error = float(np.sqrt(spread + variance_error**2))
+    level = 2 * noise.level_error * float(np.nanmean(variance))
+    error = float(np.sqrt(spread + level**2 + error**2))
     half = _QUANTILE * error
     mse = _not_negative(mean, error)
-    return ErrorEstimate(mse, (max(mean - half, 0.0), max(mean + half, mse)), float(np.ptp(output)))
+    interval = (max(mean - half, 0.0), max(mean + half, mse))
+    return ErrorEstimate(mse, interval, data_range, noise.assumptions())
 
 
 def ratio_of_means(

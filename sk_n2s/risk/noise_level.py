@@ -49,8 +49,10 @@ def noise_of(
     model = estimate_noise_model(X, channel_axis=channel_axis, batch_axis=batch_axis)
     if model.is_signal_dependent:
         return model
+    if not model.is_uniform or model.is_correlated:
+        return model
     variance = float(model.variance(X))
-    return NoiseModel(np.sqrt(consistent_variance(X, variance, channel_axis, batch_axis)))
+    return model.replace(level=np.sqrt(consistent_variance(X, variance, channel_axis, batch_axis)))
 
 
 def consistent_variance(

@@ -15,10 +15,9 @@ from .._utils.base import BaseDenoiser
 from .._utils.lazy import as_float_data, in_memory, is_lazy
 from .._utils.tiling import middle, sample
 from .._utils.warn import warn
-from ..losses import squared_error
 from ..noise.level import estimate_noise
 from ..noise.model import NoiseModel, check_noise
-from ..risk.error_estimate import LEVEL_ERROR, ErrorEstimate, summarise
+from ..risk.error_estimate import ErrorEstimate, error_of
 from ..risk.noise_level import noise_of
 
 __all__ = ["ErrorEstimateMixin", "kept"]
@@ -113,10 +112,7 @@ class ErrorEstimateMixin:
             X, channel, batch = sample(X, channel, batch)
             wrapper = clone(wrapper).set_params(channel_axis=channel, batch_axis=batch).fit(X)
         output, divergence = wrapper.output_and_divergence(X, noise)
-        losses = squared_error(X, output) + divergence
-        variance = noise.variance(X)
-        doubt = LEVEL_ERROR * float(np.nanmean(variance)) if wrapper.noise is None else 0.0
-        self.__dict__["_estimate"] = summarise(losses, variance, output, doubt), noise
+        self.__dict__["_estimate"] = error_of(X, output, divergence, noise), noise
         return self.__dict__["_estimate"]
 
     def _warn_if_useless(self, wrapper: BaseDenoiser) -> None:
