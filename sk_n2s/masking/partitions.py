@@ -146,9 +146,15 @@ class GridPartition(Partition):
         axes, strides = self._strides(values, axes)
         others = tuple(axis for axis in range(values.ndim) if axis not in axes)
         for axis, stride in zip((*axes, *others), (*strides, *(1 for _ in others)), strict=True):
-            cuts = (_index(values.ndim, {axis: slice(k, None, stride)}) for k in range(stride))
-            sums = [values[cut].sum(axis=axis, dtype=np.float64) for cut in cuts]
-            values = np.stack(sums, axis=axis)
+            before, n, after = values.shape[:axis], values.shape[axis], values.shape[axis + 1 :]
+            rest = n % stride
+            cut = values[_index(values.ndim, {axis: slice(n - rest)})]
+            cut = cut.reshape(*before, n // stride, stride, *after)
+            sums = np.add.reduce(cut, axis=axis, dtype=np.float64)
+            if rest:
+                end = _index(values.ndim, {axis: slice(n - rest, None)})
+                sums[_index(values.ndim, {axis: slice(rest)})] += values[end]
+            values = sums
         return values.transpose(*axes, *others).ravel()
 
     def order(self, X: np.ndarray, axes: AxesToCut = None) -> list[int]:  # noqa: D102
