@@ -1,5 +1,6 @@
 """A search remembers what it has evaluated, and never uses what is stale."""
 
+import copy
 import io
 import os
 import signal
@@ -435,6 +436,69 @@ BEHIND = {
             except ValueError:
                 return X * {k}
         """,
+    "fitted estimator": """
+        from sklearn.preprocessing import StandardScaler
+        s = StandardScaler().fit([[0.0], [{k}]])
+        def f(X):
+            return s.transform(X)
+        """,
+    "fitted estimator in a partial": """
+        from sklearn.preprocessing import StandardScaler
+        def g(X, s):
+            return s.transform(X)
+        f = functools.partial(g, s=StandardScaler().fit([[0.0], [{k}]]))
+        """,
+    "key of a dict": """
+        def g(X):
+            return X * {k}
+        d = {g: 1}
+        def f(X):
+            return list(d)[0](X)
+        """,
+    "member of a set": """
+        def g(X):
+            return X * {k}
+        d = {g}
+        def f(X):
+            return list(d)[0](X)
+        """,
+    "order of a dict": """
+        d = {"a": 1, "b": 2} if {k} == 2 else {"b": 2, "a": 1}
+        def f(X):
+            return X * next(iter(d.values()))
+        """,
+    "decorator that is a class": """
+        class D:
+            def __init__(self, g):
+                functools.update_wrapper(self, g)
+            def __call__(self, X):
+                return self.__wrapped__(X) * {k}
+        @D
+        def f(X):
+            return X
+        """,
+    "wraps a partial": """
+        def g(X, a):
+            return X * a
+        def named(X):
+            pass
+        f = functools.wraps(named)(functools.partial(g, a={k}))
+        """,
+    "metaclass": """
+        class M(type):
+            def h(cls, X):
+                return X * {k}
+        class A(metaclass=M):
+            pass
+        def f(X):
+            return A.h(X)
+        """,
+    "bound by hand": """
+        def g(self, X):
+            return X * {k}
+        import types
+        f = types.MethodType(g, "owner")
+        """,
 }
 
 
@@ -442,6 +506,50 @@ BEHIND = {
 def test_keys_see_code_behind_decorators_and_classes(text):
     one, same, other = (_cached(text.replace("{k}", k)) for k in "223")
     assert key_of(one) == key_of(same) != key_of(other)
+
+
+IMPORTED = {
+    "from .v import h": "from .v import h; return h(X)",
+    "from . import v": "from . import v; return v.h(X)",
+    "from own import v": "from own import v; return v.h(X)",
+    "import own.v": "import own.v; return own.v.h(X)",
+    "import own.v as w": "import own.v as w; return w.h(X)",
+    "what is imported imports": "from .w import h; return h(X)",
+}
+
+
+@pytest.mark.parametrize("line", IMPORTED.values(), ids=IMPORTED)
+def test_keys_see_code_that_is_imported_inside_functions(line, tmp_path, monkeypatch):
+    keys = []
+    for k in "223":
+        for name in [n for n in sys.modules if n.partition(".")[0] == "own"]:
+            monkeypatch.delitem(sys.modules, name)
+        folder = tmp_path / str(len(keys))
+        (folder / "own").mkdir(parents=True)
+        (folder / "own/__init__.py").touch()
+        (folder / "own/v.py").write_text(f"def h(X):\n    return X * {k}\n")
+        (folder / "own/w.py").write_text("def h(X):\n    from .v import h\n    return h(X)\n")
+        (folder / "own/f.py").write_text(f"def f(X):\n    {line}\n")
+        with monkeypatch.context() as inside:
+            inside.syspath_prepend(folder)
+            from own.f import f
+
+            keys.append(key_of(f))
+    assert keys[0] == keys[1] != keys[2]
+
+
+def test_copies_leave_the_key_of_a_class_as_it_is():
+    f = _function("class f:\n    def __call__(self, X):\n        return X")()
+    before = key_of(f)
+    copy.deepcopy(f)
+    assert key_of(f) == before
+
+
+def test_tensors_are_told_by_their_values():
+    torch = pytest.importorskip("torch")
+    one, same, other = (torch.full((3,), v, dtype=torch.bfloat16) for v in (1.0, 1.0, 2.0))
+    assert key_of(one) == key_of(same) != key_of(other)
+    assert key_of(one) != key_of(one.float())
 
 
 def test_a_method_of_an_estimator_is_code_too():

@@ -591,3 +591,20 @@ def test_pickling_and_fitting_again(noisy):
 def test_one_wrapper_denoises_images_of_any_size(noisy):
     wrapper = JInvariantWrapper(median).fit(noisy)
     assert_array_equal(wrapper.transform(noisy[:50, :70]), median.exact(noisy[:50, :70]))
+
+
+def test_partials_that_hold_arrays_are_compared_by_their_values():
+    def weighted(X, weights, power=1.0):
+        return X * weights**power
+
+    def wrapper(weights):
+        return JInvariantWrapper(partial(weighted, weights=weights), power=2.0)
+
+    weights = np.array([1.0, np.nan])
+    for same in (weights, weights.copy()):
+        found = wrapper(weights).set_params(denoiser=partial(weighted, weights=same))
+        assert found.denoiser_params == {"power": 2.0}
+    for other in (weights + 1, np.ones(3), 1.0):
+        found = wrapper(weights).set_params(denoiser=partial(weighted, weights=other))
+        assert found.denoiser_params == {}
+    assert clone(wrapper(weights)).denoiser_params == {"power": 2.0}

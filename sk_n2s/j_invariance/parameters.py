@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+import numpy as np
 from sklearn.base import BaseEstimator
 
 from ..denoisers.calling import is_estimator, name_of, signature_of
@@ -123,6 +124,23 @@ class DenoiserParameters(BaseEstimator):
 
 def _same_denoiser(a: Any, b: Any) -> bool:
     """Return whether two denoisers are one: clones of a partial object are new objects."""
-    if isinstance(a, partial) and isinstance(b, partial):
-        return a.func is b.func and a.args == b.args and a.keywords == b.keywords
-    return a is b
+    if not (isinstance(a, partial) and isinstance(b, partial)):
+        return a is b
+    if a.func is not b.func or len(a.args) != len(b.args) or {*a.keywords} != {*b.keywords}:
+        return False
+    pairs = [
+        *zip(a.args, b.args, strict=True),
+        *((v, b.keywords[n]) for n, v in a.keywords.items()),
+    ]
+    return all(_same_value(*pair) for pair in pairs)
+
+
+def _same_value(a: Any, b: Any) -> bool:
+    """Return whether two values of parameters are the same, as far as they can tell."""
+    if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
+        numbers = np.asarray(a).dtype.kind in "fc"
+        return type(a) is type(b) and np.array_equal(a, b, equal_nan=numbers)
+    try:
+        return a is b or bool(a == b)
+    except Exception:  # what holds arrays, or does not compare to a truth
+        return False

@@ -1,20 +1,23 @@
 """Keys of evaluations: digests of values, and of the code of functions and classes among them.
 
 A key holds the data, the candidate's parameters and the loss, as pickle would store them. In the
-place of the name of a function or a class it holds its code, and what that code names in the
-user's own modules, through decorators and caches (`__wrapped__`). Of installed packages it holds
-the releases, and of this package the code.
+place of the name of a function or a class it holds its code, and what that code names or imports
+in the user's own modules. Of installed packages it holds the releases, and of this package the
+code.
 """
 
 from __future__ import annotations
 
 import dis
-import importlib.util
+import importlib
 import io
+import pickle
 import sys
 import threading
 import types
-from collections.abc import Iterator
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import distribution, packages_distributions
 from pathlib import Path
@@ -26,13 +29,31 @@ from sklearn.base import BaseEstimator
 
 __all__ = ["key_of"]
 
+_NOT_CODE = {"__doc__", "__module__", "_abc_impl", "__annotations__", "__slotnames__"}
+_OF_CODE = ("code", "exceptiontable", "consts", "names", "varnames", "freevars")
+
 #: What no result depends on, or what says nothing of its own.
-_TOOLS = (
-    *map(type, (threading.Lock(), threading.RLock())),
-    *(threading.local, io.IOBase, types.MemberDescriptorType, types.GetSetDescriptorType),
+_SILENT = (
+    *map(type, (threading.Lock(), threading.RLock())), threading.local, io.IOBase,
+    types.MemberDescriptorType, types.GetSetDescriptorType,
+    weakref.ref, weakref.WeakKeyDictionary, weakref.WeakValueDictionary, weakref.WeakSet,
+)  # fmt: skip
+
+#: What is stored of objects that pickle does not know, or knows by name alone.
+_STAND_INS: tuple[tuple[Any, Callable], ...] = (
+    (types.MethodType, lambda obj: (obj.__func__, obj.__self__)),
+    (types.CodeType, lambda obj: [getattr(obj, f"co_{kind}") for kind in _OF_CODE]),
+    (property, lambda obj: (obj.fget, obj.fset)),
+    ((staticmethod, classmethod), lambda obj: obj.__wrapped__),
+    (type(cache(len)), lambda obj: (obj.__wrapped__, vars(obj))),
+    ((set, frozenset), lambda obj: sorted(_Hasher().hash(part) for part in obj)),
+    (types.MappingProxyType, dict),
+    ((io.BytesIO, io.StringIO), lambda obj: obj.getvalue()),
+    (_SILENT, lambda _: ()),
 )
-_WEAK = ("weakref", "_weakref", "_weakrefset")
-_NOT_CODE = {"__doc__", "__module__", "_abc_impl", "__annotations__"}
+
+#: What holds parameters of estimators, and learns nothing.
+_HOLDERS = (list, tuple, dict, set, frozenset)
 
 
 def key_of(*things: Any) -> str:
@@ -58,53 +79,56 @@ class _Hasher(NumpyHasher):
 
     def save(self, obj: Any) -> None:
         """Store an object, or what stands for it."""
-        self.last = obj
-        if isinstance(obj, types.FunctionType | type) or hasattr(obj, "__wrapped__"):
+        self.last, whole = obj, self._whole
+        if isinstance(obj, BaseEstimator) and not whole:
+            # Its clones have its parameters alone, unless it says how it is cloned.
+            if type(obj).__sklearn_clone__ is BaseEstimator.__sklearn_clone__:
+                obj = (type(obj), obj.get_params(deep=False))
+            else:
+                self._whole = True
+        elif not isinstance(obj, _HOLDERS):
+            self._whole = True  # nothing else is cloned, and what it refers to is as it is
+        super().save(self._stand_in(obj))
+        self._whole = whole
+
+    def _stand_in(self, obj: Any) -> Any:
+        """Return what is stored of an object."""
+        if isinstance(obj, types.FunctionType | type):
             again = id(obj) in self._seen
             number, _ = self._seen.setdefault(id(obj), (len(self._seen), obj))
-            obj = ("again", number) if again else ("code", *_code_of(obj))
-        elif isinstance(obj, types.ModuleType):
-            obj = ("module", obj.__name__, _release(obj) or _source(obj.__name__))
-        elif isinstance(obj, types.CodeType):
-            kinds = ("code", "exceptiontable", "consts", "names", "varnames", "freevars")
-            obj = [getattr(obj, f"co_{kind}") for kind in kinds]
-        elif isinstance(obj, property):
-            obj = ("property", obj.fget, obj.fset)
-        elif isinstance(obj, frozenset | types.MappingProxyType):
-            obj = ("frozen", set(obj) if isinstance(obj, frozenset) else dict(obj))
-        elif type(obj).__module__ in _WEAK or isinstance(obj, _TOOLS):
-            obj = obj.getvalue() if hasattr(obj, "getvalue") else type(obj).__name__
-        elif isinstance(obj, BaseEstimator) and not self._whole:
-            # Its clones have its parameters alone, unless it says how it is cloned.
-            self._whole = type(obj).__sklearn_clone__ is not BaseEstimator.__sklearn_clone__
-            super().save(obj if self._whole else (type(obj), obj.get_params(deep=False)))
-            self._whole = False
-            return
-        super().save(obj)
+            return ("again", number) if again else ("code", *_code_of(obj))
+        if isinstance(obj, types.ModuleType):
+            own = [(n, v) for n, v in vars(obj).items() if not n.startswith("__")]
+            return ("module", obj.__name__, _release(obj) or own)
+        torch = sys.modules.get("torch")
+        if torch is not None and isinstance(obj, torch.Tensor):
+            values = obj.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+            return ("tensor", str(obj.dtype), tuple(obj.shape), values)
+        found = (stand_in for kind, stand_in in _STAND_INS if isinstance(obj, kind))
+        return next(((type(obj).__name__, make(obj)) for make in found), obj)
+
+    def _batch_setitems(self, items: Iterable, *args: Any) -> None:
+        # In their order, which a function may follow.
+        pickle._Pickler._batch_setitems(self, iter(items), *args)  # type: ignore[attr-defined]
 
 
 def _code_of(obj: Any) -> Iterator[Any]:
     """Yield what a function or a class does: the release of its package, or its code."""
+    module = obj.__module__ if isinstance(obj, type) else obj.__globals__.get("__name__", "")
+    release = _release(sys.modules.get(module))
+    yield (module, obj.__qualname__, release)
     if isinstance(obj, type):
-        release = _release(sys.modules.get(obj.__module__))
-        yield from (obj.__module__, obj.__qualname__, release)
         if release is None:
-            yield from (obj.__bases__, {n: v for n, v in vars(obj).items() if n not in _NOT_CODE})
+            kept = {name: v for name, v in vars(obj).items() if name not in _NOT_CODE}
+            yield (type(obj), obj.__bases__, kept)
         return
-    if not isinstance(obj, types.FunctionType):
-        yield from (type(obj).__name__, obj.__wrapped__, getattr(obj, "__dict__", None))
-        return
-    place = obj.__globals__.get("__name__", "")
-    release = _release(sys.modules.get(place))
     cells = [cell.cell_contents for cell in obj.__closure__ or () if cell != types.CellType()]
-    yield (place, obj.__qualname__, release)
     yield (cells, obj.__defaults__, obj.__kwdefaults__, vars(obj))
     if release is None:
         steps = _steps(obj.__code__)
-        yield from (obj.__code__, _named(obj.__globals__, {str(step.argval) for step in steps}))
-        imported = {str(step.argval) for step in steps if step.opname == "IMPORT_NAME"}
-        package = obj.__globals__.get("__package__") or ""
-        yield [_source(name, package) for name in sorted(imported)]
+        names = {str(step.argval) for step in steps}
+        yield (obj.__code__, _named(obj.__globals__, names))
+        yield [_named(vars(m), names) for m in _imported(steps, obj.__globals__)]
 
 
 def _steps(code: types.CodeType) -> list[dis.Instruction]:
@@ -113,23 +137,30 @@ def _steps(code: types.CodeType) -> list[dis.Instruction]:
     return [*dis.get_instructions(code), *(step for part in inner for step in _steps(part))]
 
 
-def _named(scope: dict, names: set[str]) -> dict[str, Any]:
+def _named(scope: dict, names: set[str]) -> list[tuple[str, Any]]:
     """Return the values of names, and of those in the user's own modules among them."""
-    found = {name: scope[name] for name in names & scope.keys()}
-    for name, value in found.items():
-        if isinstance(value, types.ModuleType) and _release(value) is None:
-            found[name] = _named(vars(value), names - {name})
-    return found
+    found = [(name, scope[name]) for name in sorted(names & scope.keys())]
+    return [
+        (name, _named(vars(value), names - {name}) if _is_own_module(value) else value)
+        for name, value in found
+    ]
 
 
-def _source(name: str, package: str = "") -> bytes:
-    """Return the source of a module of the user's; nothing for an installed one."""
-    try:
-        spec = importlib.util.find_spec(importlib.util.resolve_name(name, package))
-        file = str(spec.origin)  # type: ignore[union-attr]
-        return b"" if _release_of(name, file) else Path(file).read_bytes()
-    except (ImportError, AttributeError, TypeError, ValueError, OSError):
-        return b""
+def _imported(steps: list[dis.Instruction], scope: dict) -> Iterator[types.ModuleType]:
+    """Yield the modules of the user's own that code imports."""
+    for level, names, step in zip(steps, steps[1:], steps[2:], strict=False):
+        if step.opname != "IMPORT_NAME":
+            continue
+        name = "." * level.argval + str(step.argval)
+        found = [importlib.import_module(name, scope.get("__package__"))]
+        for part in names.argval or ():
+            with suppress(ImportError):  # most are no modules
+                found.append(importlib.import_module(f".{part}", found[0].__name__))
+        yield from filter(_is_own_module, found)
+
+
+def _is_own_module(value: Any) -> bool:
+    return isinstance(value, types.ModuleType) and _release(value) is None
 
 
 def _release(module: types.ModuleType | None) -> str | None:
