@@ -3,6 +3,7 @@
 from .correlation import NoiseCorrelation, estimate_noise_correlation
 from .curve import NoiseCurve, estimate_noise_curve
 from .level import estimate_noise
+from .map import NoiseMap, estimate_noise_map
 from .model import NoiseModel, estimate_noise_model
 from .stabilization import GeneralizedAnscombe
 
@@ -10,9 +11,11 @@ __all__ = [
     "GeneralizedAnscombe",
     "NoiseCorrelation",
     "NoiseCurve",
+    "NoiseMap",
     "NoiseModel",
     "estimate_noise",
     "estimate_noise_correlation",
     "estimate_noise_curve",
+    "estimate_noise_map",
     "estimate_noise_model",
 ]
