@@ -148,10 +148,7 @@ def estimate_noise_map(
 
     References
     ----------
-    .. [1] N. N. Ponomarenko, V. V. Lukin, M. S. Zriakhov, A. Kaarna and J. Astola, "An
-       automatic approach to lossy compression of AVIRIS images", IGARSS 2007, 472-475.
-       :doi:`10.1109/IGARSS.2007.4422833`
-    .. [2] X. Liu, M. Tanaka and M. Okutomi, "Single-image noise level estimation for blind
+    .. [1] X. Liu, M. Tanaka and M. Okutomi, "Single-image noise level estimation for blind
        denoising", IEEE Trans. Image Process. 22(12):5226-5237, 2013.
        :doi:`10.1109/TIP.2013.2283400`
 
@@ -207,13 +204,25 @@ def estimate_noise_map(
     if not varies:
         levels[:] = uniform()
     whole = np.empty((len(found), *space), X.dtype)
-    for values, grid, area, level, powers in zip(whole, grids, quiet, levels, found, strict=True):
-        values[...] = level
-        if grid is not None:
-            values[...] = _interpolated(grid, np.squeeze(values).shape, powers.side).reshape(space)
-        if area is not None:
-            values[area.reshape(space)] = 0
+    for values, *parts in zip(whole, levels, grids, quiet, found, strict=True):
+        _fill(values, *parts)
     return NoiseMap(in_order(whole), ("places", *names))
+
+
+def _fill(
+    values: np.ndarray,
+    level: float,
+    grid: np.ndarray | None,
+    area: np.ndarray | None,
+    powers: _Powers,
+) -> None:
+    """Write the map of one item."""
+    values[...] = level
+    if grid is not None:
+        found = _interpolated(grid, np.squeeze(values).shape, powers.side)
+        values[...] = found.reshape(values.shape)
+    if area is not None:
+        values[area.reshape(values.shape)] = 0
 
 
 def _powers(X: np.ndarray, measured: np.ndarray | None, limit: int) -> _Powers:
