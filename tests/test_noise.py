@@ -192,10 +192,27 @@ def test_a_model_of_the_noise(rng):
         (lambda: NoiseModel(1.0, NoiseCurve(1.0, 0.0)), "takes a level or a curve"),
         (lambda: NoiseModel([1.0, -1.0]), "must be finite and not negative"),
         (lambda: NoiseModel("a"), "noise='a' must be a standard deviation"),
+        (lambda: NoiseModel("0.1"), "noise='0.1' must be a standard deviation"),
+        (lambda: NoiseModel(True), "noise=True must be a standard deviation"),
+        (lambda: NoiseModel([True, False]), "must be a standard deviation"),
+        (lambda: NoiseModel(1j), "noise=1j must be a standard deviation"),
+        (lambda: NoiseModel(np.ma.masked_equal([1.0, 2.0], 2)), "must be finite and not negative"),
         (lambda: noise_of(NoiseCurve(1.0, 0.0), np.ones(3)), r"give NoiseModel\(curve=\.\.\.\)"),
         (lambda: noise_of([1.0, 2.0], np.ones(3)), r"noise of shape \(2,\) does not broadcast"),
     ],
-    ids=["nothing", "both", "negative", "text", "curve", "shape"],
+    ids=[
+        "nothing",
+        "both",
+        "negative",
+        "text",
+        "number as text",
+        "truth",
+        "mask",
+        "complex",
+        "masked",
+        "curve",
+        "shape",
+    ],  # fmt: skip
 )
 def test_a_bad_model_is_refused(make, message):
     with pytest.raises(ValueError, match=message):
@@ -210,3 +227,10 @@ def test_counts_keep_their_curve_whatever_their_unit(rng):
     white = 40 * np.sin(np.arange(128) / 9) + rng.normal(size=(128, 128))
     levels = [estimate_noise_model(unit * white).level / unit for unit in (1e-18, 1.0, 1e18)]
     np.testing.assert_allclose(levels, levels[1], rtol=1e-9)
+
+
+def test_a_model_keeps_its_own_copy():
+    level = np.ones(3)
+    model = NoiseModel(level)
+    level[:] = 9
+    np.testing.assert_array_equal(model.level, [1, 1, 1])

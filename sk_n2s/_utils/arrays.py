@@ -26,8 +26,14 @@ __all__ = [
     "unmasked",
 ]
 
-#: Between these, the squares of float32 numbers keep their digits.
-_SMALL, _LARGE = 1e-30, 1e30
+#: Squares of about a size between these keep their digits as float32.
+_LEAST_SQUARE, _LARGEST_SQUARE = 1e-30, 1e30
+
+#: What NumPy would make floats of without a word, though it is no real number.
+_NO_NUMBERS = (str, bytes, np.datetime64, np.timedelta64)
+
+#: The types of objects that mark a missing entry.
+_MISSING = ("NoneType", "NAType", "MaskedConstant")
 
 
 def as_float_array(X: Any, *, name: str = "X") -> np.ndarray:
@@ -42,8 +48,7 @@ def as_float_array(X: Any, *, name: str = "X") -> np.ndarray:
             f"Sparse data was passed as {name}, and a zero that is not stored cannot be "
             f"told from one that was measured: pass {name}.toarray()."
         )
-    mask = np.ma.getmask(X)
-    X = _as_numbers(X, name)
+    X = _as_numbers(_without_masks(X), name)
     if X.ndim == 0:
         raise ValueError(f"{name} must be an array with at least one axis, got a scalar.")
     if X.size == 0:
@@ -54,9 +59,7 @@ def as_float_array(X: Any, *, name: str = "X") -> np.ndarray:
         )
     single = X.dtype.kind == "f" and X.dtype.itemsize <= 4
     X = X.astype(np.float32 if single else np.float64, copy=False)
-    if mask is not np.ma.nomask:
-        X = np.where(mask, X.dtype.type(np.nan), X)
-    elif min(X.strides, default=0) < 0:
+    if min(X.strides, default=0) < 0:
         # joblib maps what it sends to other processes, and gets reversed views of maps wrong.
         X = X.copy()
     check_array(X, ensure_2d=False, allow_nd=True, ensure_all_finite="allow-nan", input_name=name)
@@ -71,31 +74,22 @@ def _as_numbers(X: Any, name: str) -> np.ndarray:
         raise TypeError(f"{name}={X!r} must be an array of numbers: read the file first.")
     try:
         array = X.to_numpy() if hasattr(X, "to_numpy") else np.asarray(X)
-    except ValueError:
+    except ValueError as error:
+        if "inhomogeneous" not in str(error) and "broadcast" not in str(error):
+            raise  # by an object that makes an array of itself
         raise ValueError(
             f"{name} cannot be made an array: its rows differ in length. Give an array, or lists "
             "of equal length."
         ) from None
     if array.dtype.kind == "c":
-        raise ValueError(
-            f"Complex data not supported: {name} has dtype {array.dtype}; "
-            "denoise its real and imaginary parts, for instance along a batch axis."
-        )
+        raise _complex(name, array.dtype)
     if array.dtype.kind == "O":
         # Objects are numbers in Python's own types, or what pandas makes of columns with NA.
         kinds = {
             str(kind).lower() for kind in np.ravel(getattr(X, "dtypes", getattr(X, "dtype", "")))
         }
         single = kinds <= {"float32", "float[pyarrow]"}
-        known = np.array([v is not None and type(v).__name__ != "NAType" for v in array.flat], bool)
-        numbers = np.full(array.size, np.nan, np.float32 if single else np.float64)
-        try:
-            numbers[known] = array.ravel()[known].astype(numbers.dtype)
-        except (TypeError, ValueError) as error:
-            raise TypeError(
-                f"{name} must hold real numbers, and holds objects that are none: {error}."
-            ) from None
-        return numbers.reshape(array.shape)
+        return _numbers_of(array, np.dtype(np.float32 if single else np.float64), name)
     if array.dtype.kind not in "fiub":
         raise TypeError(
             f"{name} must hold real numbers, got dtype {array.dtype}: convert it with "
@@ -104,9 +98,53 @@ def _as_numbers(X: Any, name: str) -> np.ndarray:
     return array
 
 
+def _numbers_of(array: np.ndarray, dtype: np.dtype, name: str) -> np.ndarray:
+    """Return an array of objects as numbers, with NaN for what is missing."""
+    known = np.array([type(v).__name__ not in _MISSING for v in array.flat], bool)
+    measured = array.ravel()[known]
+    for kind in set(map(type, measured)):
+        if issubclass(kind, complex | np.complexfloating):
+            raise _complex(name, kind.__name__)
+        if issubclass(kind, _NO_NUMBERS):
+            raise TypeError(f"{name} must hold real numbers, and holds objects of {kind}.")
+    numbers = np.full(array.size, np.nan, dtype)
+    try:
+        numbers[known] = measured.astype(dtype)
+    except OverflowError:
+        raise ValueError(f"{name} holds an integer that is too large for {dtype}.") from None
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"{name} must hold real numbers, and holds objects that are none: {error}."
+        ) from None
+    return numbers.reshape(array.shape)
+
+
+def _complex(name: str, kind: Any) -> ValueError:
+    """Return the error for complex data."""
+    return ValueError(
+        f"Complex data not supported: {name} has dtype {kind}; "
+        "denoise its real and imaginary parts, for instance along a batch axis."
+    )
+
+
+def _without_masks(X: Any) -> Any:
+    """Return masked arrays, alone or in lists, with NaN in place of their masks."""
+    if isinstance(X, list | tuple):
+        nested = any(isinstance(part, list | tuple | np.ma.MaskedArray) for part in X)
+        return [_without_masks(part) for part in X] if nested else X
+    if not isinstance(X, np.ma.MaskedArray):
+        return X
+    kind = X.dtype.kind
+    if kind == "O":
+        return np.where(np.ma.getmaskarray(X), np.array(None), X.data)
+    if kind not in "fiub":
+        return X.data  # which is refused
+    return np.ma.filled(X if kind == "f" else X.astype(np.float64), np.nan)
+
+
 def unmasked(X: Any) -> Any:
-    """Return a masked array with NaN in place of its mask, and anything else as it is."""
-    return as_float_array(X) if isinstance(X, np.ma.MaskedArray) else X
+    """Return masked arrays, alone or in lists, with NaN, and anything else as it is."""
+    return as_float_array(X) if isinstance(X, np.ma.MaskedArray) else _without_masks(X)
 
 
 def has_nan(X: np.ndarray) -> bool:
@@ -117,7 +155,7 @@ def has_nan(X: np.ndarray) -> bool:
 
 def squares_fit(size: float) -> bool:
     """Return whether squares of about a size keep their digits as float32."""
-    return bool(_SMALL < size < _LARGE)
+    return bool(_LEAST_SQUARE < size < _LARGEST_SQUARE)
 
 
 def products_over(vectors: list[np.ndarray]) -> np.ndarray:

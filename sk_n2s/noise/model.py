@@ -9,7 +9,7 @@ import numpy as np
 from scipy.fft import fftn, ifftn, next_fast_len
 from sklearn.utils import check_random_state
 
-from .._utils.arrays import as_float_array
+from .._utils.arrays import as_float_array, unmasked
 from .curve import NoiseCurve, estimate_noise_curve
 from .level import estimate_noise
 
@@ -88,12 +88,7 @@ class NoiseModel:
             raise ValueError(f"NoiseModel takes a level or a curve, got {level!r} and {curve!r}.")
         self.level: float | np.ndarray | None = None
         if level is not None:
-            try:
-                given = np.asarray(level, dtype=float)
-            except (TypeError, ValueError):
-                raise ValueError(f"noise={level!r} {_WHAT}.") from None
-            if not np.isfinite(given).all() or (given < 0).any():
-                raise ValueError(f"noise={level!r} must be finite and not negative.")
+            given = _as_level(level)
             self.level = float(given) if given.ndim == 0 else given
         self.curve = curve
         self.correlation = None if correlation is None else _checked_correlation(correlation)
@@ -293,6 +288,22 @@ def _correlated(
     power /= power.mean(axis=tuple(axes), keepdims=True)
     noise = ifftn(np.sqrt(power) * fftn(generator.normal(size=large), axes=axes), axes=axes).real
     return noise[tuple(slice(n) for n in shape)]
+
+
+def _as_level(level: Any) -> np.ndarray:
+    """Return standard deviations as an array of their own, of no axes if it is one number."""
+    try:
+        known = unmasked(level)
+        given = np.asarray(known)
+        if given.dtype.kind == "O":
+            given = as_float_array(np.atleast_1d(given), name="noise").reshape(given.shape)
+    except (TypeError, ValueError):
+        raise ValueError(f"noise={level!r} {_WHAT}.") from None
+    if given.dtype.kind not in "fiu":
+        raise ValueError(f"noise={level!r} {_WHAT}.")
+    if not np.isfinite(given).all() or (given < 0).any():
+        raise ValueError(f"noise={level!r} must be finite and not negative.")
+    return given.astype(np.float64)  # a copy, whatever is written into it later
 
 
 def check_noise(value: Any, X: Any) -> NoiseModel:
