@@ -333,3 +333,25 @@ def test_without_the_extra(image, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(__import__("sys").modules, "zarr", None)
     assert main(["calibrate", "noisy.zarr"]) == 2
     assert "pip install 'sk_n2s[dask]'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("output", ["invariant", "blend"])
+@pytest.mark.parametrize("method", ["mask", "exact"])
+def test_blocks_in_which_nothing_can_be_predicted_do_not_end_the_computation(method, output, image):
+    gone = np.full((64, 64), np.nan)
+    gone[:32] = image[:32, :64]
+    gone[40, 8] = 1.0  # a block with a single measurement
+    gone[40:64:4, 40:64:4] = 2.0  # a block with all of them in one set
+    wrapper = JInvariantWrapper(
+        gaussian, method=method, output=output, noise=0.1, halo=0, sigma=0.7
+    )
+    blocks = da.from_array(gone, 32)
+    found = wrapper.fit(blocks).transform(blocks).compute()
+    upper = wrapper.fit(gone[:32, :32]).transform(gone[:32, :32])
+    assert_allclose(found[:32, :32], upper, rtol=0, atol=1e-12)
+    assert np.isnan(found[32:, :32]).all()
+    assert np.isnan(found[32:, 32:]).all() == (method == "mask")
+    with pytest.raises(ValueError, match="a single measurement"):
+        wrapper.fit(gone[32:, :32]).transform(gone[32:, :32])
+    search = SelfSupervisedSearchCV(wrapper.set_params(noise=None), {"sigma": [0.5, 0.7, 4.0]})
+    assert search.fit(blocks).best_params_["sigma"] < 4

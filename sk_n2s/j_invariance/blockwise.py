@@ -12,6 +12,7 @@ import numpy as np
 from .._utils.arrays import as_float_array
 from .._utils.lazy import as_blocks, map_blocks
 from ..denoisers.calling import name_of
+from ..masking.views import NothingVisible
 from ..noise.model import NoiseModel
 
 __all__ = ["in_blocks"]
@@ -53,4 +54,7 @@ def _denoise_block(
     block = np.ma.filled(block, np.nan)
     if np.isnan(block).all():
         return block
-    return wrapper.output_of(as_float_array(block), NoiseModel(levels[0]) if levels else noise)
+    try:
+        return wrapper.output_of(as_float_array(block), NoiseModel(levels[0]) if levels else noise)
+    except NothingVisible:
+        return np.full_like(block, np.nan)

@@ -21,7 +21,7 @@ from ..denoisers.traits import Reach, get_exact_form, reach_of, traits_of
 from ..losses import squared_error, true_score
 from ..masking.fills import Fill, check_fill
 from ..masking.partitions import GridPartition, Partition
-from ..masking.views import View, ViewPlan
+from ..masking.views import NothingVisible, View, ViewPlan
 from ..noise.model import NoiseModel, check_noise
 from ..risk.blending import BLEND_REACH, Blend, blend
 from ..risk.noise_level import noise_of
@@ -110,7 +110,8 @@ class JInvariantWrapper(DenoiserParameters, BaseDenoiser):
 
     A dask array is denoised in blocks, when it is computed: `transform` returns a dask
     array. A parameter of the denoiser that is None, to be estimated, is estimated in each
-    block; missing entries stay NaN in blocks without a single measurement.
+    block; a block is NaN where no entry can be predicted: where it holds no measurement, or
+    those that it holds are hidden all at once.
 
     An estimator as denoiser is fitted to the data given to `transform`, and not to those
     given to `fit`: what was fitted to an entry is not blind to it.
@@ -238,7 +239,7 @@ class JInvariantWrapper(DenoiserParameters, BaseDenoiser):
         """Return the J-invariant prediction of each entry."""
         plan = self.view_plan(X)
         if has_nan(X) and np.count_nonzero(~np.isnan(X)) == 1:
-            raise ValueError(
+            raise NothingVisible(
                 "X holds a single measurement, and NaN: there is no other to predict it from."
             )
         result = np.full_like(X, np.nan)
@@ -313,8 +314,8 @@ class JInvariantWrapper(DenoiserParameters, BaseDenoiser):
             array = as_float_data(X)
             plan = self.view_plan(array)
             noise = self._noise_of(array) if self.output == "blend" else None
-        self.__dict__.pop("noise_", None)  # of an earlier fit
         self._remember(X, array)
+        self.__dict__.pop("noise_", None)  # of an earlier fit
         if noise is not None:
             self.noise_ = noise
         self.method_ = "exact" if plan.exact else "mask"

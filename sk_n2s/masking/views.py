@@ -20,7 +20,11 @@ from .._utils.tiling import Piece
 from .base import Index, Partition
 from .fills import Fill
 
-__all__ = ["View", "ViewPlan"]
+__all__ = ["NothingVisible", "View", "ViewPlan"]
+
+
+class NothingVisible(ValueError):
+    """All measurements are hidden at once, so that nothing is left to predict them from."""
 
 
 class View(NamedTuple):
@@ -117,7 +121,7 @@ class ViewPlan:
         sets = enumerate(self.partition.split(X, self.axes))
         for split, (hidden, scored) in enumerate(pair for j, pair in sets if j in chosen):
             if missing is not None and missing.sum() + np.sum(~missing[hidden]) == X.size:
-                raise ValueError(
+                raise NothingVisible(
                     f"All measurements of X lie in one set of {self.partition}, so that nothing is "
                     "left to predict them from: give another partition, such as RandomPartition."
                 )
@@ -136,13 +140,17 @@ class ViewPlan:
             sets = self.partition.split(part, self.axes)
             hidden, scored = next(islice(sets, index, None))
             where = _within(scored, piece.core, part.shape)
-        target = part[where]
+        target, missing = part[where], _missing(part)
+        if missing is not None and self.noise is None:
+            n_hidden = 1 if self.exact else np.count_nonzero(~missing[hidden])
+            if np.count_nonzero(~missing) <= n_hidden:  # nothing to predict from, nothing scored
+                target = np.full_like(target, np.nan)
         if not self.is_single:
-            part = self._conceal(part, hidden, _missing(part))
+            part = self._conceal(part, hidden, missing)
         totals = partial(block_sums, parts=piece.n_blocks)
         counts = _counts(target, totals, has_nan(target))
         splits = tuple(range(first_split, first_split + len(counts)))
-        gaps = self.exact and has_nan(part)
+        gaps = self.exact and missing is not None
         return View(part, where, target, splits, totals, counts, self.exact, noise, gaps)
 
     def complete(self, X: np.ndarray) -> np.ndarray:
