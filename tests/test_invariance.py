@@ -203,3 +203,20 @@ def test_what_hides_no_sets_of_a_partition_is_refused(rng):
     for estimator in (median, Other()):
         with pytest.raises(TypeError, match="JInvariantWrapper"):
             check_j_invariance(estimator, rng.normal(size=(8, 8)), 0)
+
+
+@pytest.mark.parametrize(
+    "X",
+    [[1.0, np.nan, 2.0, np.nan], [1.0, np.nan, 5.0, 2.0], [1, 2, 3, 4], [1, 1, 1, 2]],
+    ids=["two of four", "three of four", "four", "two values"],
+)
+@pytest.mark.parametrize("method", ["mask", "exact"])
+def test_few_entries_do_not_make_a_denoiser_one_that_remembers(method, X):
+    for denoiser, seed in product((gaussian, median), range(8)):
+        check_j_invariance(JInvariantWrapper(denoiser, method=method), X, random_state=seed)
+
+
+def test_messages_show_the_partition_of_the_user():
+    wrapper = JInvariantWrapper(median, method="mask", partition=CheckerboardPartition())
+    with pytest.raises(ValueError, match=r"lie in one set of CheckerboardPartition\(\), so"):
+        check_j_invariance(wrapper, [1.0, np.nan, 2.0, np.nan], random_state=0)
