@@ -40,14 +40,68 @@ GAPS = np.array([[1.0, np.nan], [2.0, 3.0]])
         (np.array([[1, pd.NA], [np.float32(2), 3]], dtype=object), np.float64),
         (np.ma.masked_invalid(GAPS), np.float64),
         (GAPS.tolist(), np.float64),
+        (list(np.ma.masked_invalid(GAPS)), np.float64),
+        ([[1.0, np.ma.masked], [2.0, 3.0]], np.float64),
+        (list(np.ma.masked_invalid(GAPS).astype(np.float32)), np.float32),
+        (np.ma.array([[1, 9], [2, 3]], mask=[[0, 1], [0, 0]]), np.float64),
+        (np.ma.array([[1, "?"], [2.0, 3]], mask=[[0, 1], [0, 0]], dtype=object), np.float64),
+        (np.ma.array([[1, np.inf], [2, 3]], mask=[[0, 1], [0, 0]]), np.float64),
     ],
-    ids=["nullable", "Float32", "float32", "objects", "NA", "masked", "lists"],
+    ids=[
+        "nullable",
+        "Float32",
+        "float32",
+        "objects",
+        "NA",
+        "masked",
+        "lists",
+        "list of masked",
+        "masked in a list",
+        "list of masked float32",
+        "masked integers",
+        "masked objects",
+        "infinity under a mask",
+    ],  # fmt: skip
 )
 def test_numbers_in_any_dress(X, dtype):
     found = as_float_array(X)
     assert found.dtype == dtype
     assert_array_equal(found, GAPS)
     assert JInvariantWrapper(gaussian).fit(X).method_ == "exact"
+
+
+def test_masks_in_lists_reach_the_denoiser_as_gaps():
+    masked = list(np.ma.array(NOISY, mask=NOISY > 1))
+    gaps = np.where(NOISY > 1, np.nan, NOISY)
+    for estimator in (JInvariantWrapper(gaussian), make_pipeline(JInvariantWrapper(gaussian))):
+        name = "sigma" if isinstance(estimator, JInvariantWrapper) else "jinvariantwrapper__sigma"
+        search = SelfSupervisedSearchCV(estimator, {name: [0.5, 1.0]})
+        assert_array_equal(search.fit(masked).transform(masked), search.fit(gaps).transform(gaps))
+
+
+class _Broken:
+    def __array__(self, dtype=None, copy=None):
+        raise ValueError("the disk is gone")
+
+
+@pytest.mark.parametrize(
+    ("X", "error", "message"),
+    [
+        (np.array([np.complex128(1 + 2j), 1.0], dtype=object), ValueError, "Complex data"),
+        (np.array([1j, 1.0], dtype=object), ValueError, "Complex data"),
+        (np.array([np.datetime64("2020-01-01"), 1], dtype=object), TypeError, "numpy.datetime64"),
+        (np.array([np.timedelta64(3, "D"), 1], dtype=object), TypeError, "numpy.timedelta64"),
+        (np.array(["1.5", 1], dtype=object), TypeError, "holds objects of <class 'str'>"),
+        ([10**400, 1], ValueError, "X holds an integer that is too large for float64"),
+        (_Broken(), ValueError, "^the disk is gone$"),
+        ([_Broken(), _Broken()], ValueError, "^the disk is gone$"),
+        ([[1, 2], [3]], ValueError, "its rows differ in length"),
+    ],
+    ids=["complex128", "complex", "dates", "times", "text", "huge", "broken", "in list", "ragged"],
+)
+def test_what_is_no_number_is_refused(X, error, message):
+    with pytest.raises(error, match=message):
+        as_float_array(X)
 
 
 def test_floats_are_not_copied_and_reversed_views_are():
@@ -135,3 +189,26 @@ def test_of_three_entries_one_may_be_missing(denoiser, method):
     wrapper = JInvariantWrapper(denoiser, method=method, partition=partition)
     found = wrapper.fit_transform(sparse)
     assert (found > 0.9).all() and (found < 3.1).all()
+
+
+#: Good data, and tables whose names cannot be kept, though all else can.
+UNNAMED = TABLE.set_axis([0, *"bcdefghijkl"], axis=1)
+
+
+@pytest.mark.parametrize("kind", [*ESTIMATORS, "network"])
+def test_a_fit_that_fails_leaves_the_last_one_as_it_was(kind):
+    if kind == "network":
+        pytest.importorskip("skorch")
+        nn = pytest.importorskip("sk_n2s.nn")
+        estimator = nn.NetworkDenoiser(nn.SingleConvolution, max_epochs=1, random_state=0)
+    else:
+        estimator = sklearn.clone(ESTIMATORS[kind])
+    X = np.abs(TABLE)
+    before = estimator.fit(X).transform(X)
+    kept = dict(vars(estimator))
+    with pytest.raises(TypeError, match="Feature names are only supported"):
+        estimator.fit(UNNAMED * 2 + 3)
+    assert vars(estimator).keys() == kept.keys()
+    assert all(vars(estimator)[name] is value for name, value in kept.items())
+    assert_array_equal(estimator.transform(X), before)
+    assert estimator.get_feature_names_out().tolist() == list(TABLE.columns)

@@ -16,7 +16,7 @@ from .callbacks import CallbackSupportMixin
 from .lazy import is_lazy
 from .readable import call_text
 
-__all__ = ["ArrayTransformer", "Axes", "BaseDenoiser"]
+__all__ = ["ArrayTransformer", "Axes", "BaseDenoiser", "columns_of"]
 
 
 class Axes(NamedTuple):
@@ -33,6 +33,13 @@ class Axes(NamedTuple):
     channel: int | None
     batch: int | None
     neighbours: tuple[int, ...]
+
+
+def columns_of(X: Any) -> dict[str, Any]:
+    """Return what scikit-learn's estimators keep of columns: their number, and their names."""
+    keeper = BaseEstimator()
+    validate_data(keeper, X, reset=True, skip_check_array=True)
+    return vars(keeper)
 
 
 def _has_names(transformer: ArrayTransformer) -> bool:
@@ -94,11 +101,15 @@ class ArrayTransformer(CallbackSupportMixin, TransformerMixin, BaseEstimator):
         return array
 
     def _remember(self, X: Any, array: Any) -> None:
-        """Keep what is known of the data given to `fit`: axes, columns and their names."""
+        """Keep what is known of the data given to `fit`: axes, columns and their names.
+
+        Columns whose names cannot be kept are refused before anything is changed, so that a
+        `fit` that sets its own attributes after this leaves nothing behind if it fails.
+        """
+        known = columns_of(X) if array.ndim == 2 else {}
         for name in ("n_axes_", "n_features_in_", "feature_names_in_"):
             self.__dict__.pop(name, None)  # of an earlier fit
-        if array.ndim == 2:
-            validate_data(self, X, reset=True, skip_check_array=True)
+        self.__dict__.update(known)
         self.n_axes_: int = array.ndim
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -120,8 +131,9 @@ class BaseDenoiser(ArrayTransformer):
     """Base class of the package's estimators: one contract for all of them.
 
     A search, a stacker, a report asks an estimator through these methods and properties, and
-    through nothing else. A subclass defines `fit`, which ends with `_remember`, `_denoise`
-    and `output_and_divergence`, and what else differs from the answers given here.
+    through nothing else. A subclass defines `fit`, which calls `_remember` and then
+    keeps what it learnt, `_denoise` and `output_and_divergence`, and what else differs from the
+    answers given here.
     """
 
     # The parameters that the contract rests upon; a subclass need not have them.

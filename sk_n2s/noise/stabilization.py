@@ -108,8 +108,8 @@ class GeneralizedAnscombe(ArrayTransformer):
             if not curve.is_signal_dependent:
                 variance = float(curve.variance(np.nanmean(array)))
                 gain, offset, read_noise = 0.0, 0.0, float(np.sqrt(variance)) or 1.0
-        self.gain_, self.offset_, self.read_noise_ = float(gain), float(offset), float(read_noise)
         self._remember(X, array)
+        self.gain_, self.offset_, self.read_noise_ = float(gain), float(offset), float(read_noise)
         return self
 
     def transform(self, X: Any) -> Any:

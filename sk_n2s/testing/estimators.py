@@ -213,8 +213,8 @@ def check_other_axes_are_refused(estimator: BaseDenoiser) -> None:
         except Exception as error:
             what += f", with a {type(error).__name__} ({error})"
         raise AssertionError(
-            f"{named(estimator)} must refuse {what}, by a {kind.__name__}: end fit with "
-            "self._remember(X, array), and define _denoise, not transform."
+            f"{named(estimator)} must refuse {what}, by a {kind.__name__}: call "
+            "self._remember(X, array) in fit, and define _denoise, not transform."
         )
 
 
@@ -284,7 +284,7 @@ def check_column_names_stay(estimator: BaseDenoiser) -> None:
     require(
         isinstance(found, pd.DataFrame) and list(found.columns) == list(table.columns),
         estimator,
-        "loses the names of columns: end fit with self._remember(X, array), where X is what was "
+        "loses the names of columns: call self._remember(X, array) in fit, where X is what was "
         "given.",
     )
     require(
