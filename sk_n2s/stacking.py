@@ -14,6 +14,7 @@ from sklearn.utils.parallel import Parallel, delayed
 
 from ._utils.arrays import products_over, unmasked
 from ._utils.base import Axes, BaseDenoiser
+from ._utils.state import left_behind, take_back
 from .losses import squared_error, true_score
 from .noise.model import NoiseModel
 from .risk.adapters import as_denoiser
@@ -171,7 +172,9 @@ class SelfSupervisedStacker(MetaEstimatorMixin, BaseDenoiser):
         found = Parallel(n_jobs=self.n_jobs)(
             delayed(_fit_member)(clone(member), unmasked(X), array, noise) for member in members
         )
-        fitted, answers = [member for member, *_ in found], [answer for _, *answer in found]
+        fitted, answers = [member for member, *_ in found], [answer for *_, answer in found]
+        for member, left, _ in found:
+            take_back(member, left)  # from another process
         known = ~np.isnan(array)
         residuals = [np.where(known, array - output, 0) for output, _ in answers]
         products = products_over(residuals) / np.count_nonzero(known)
@@ -181,16 +184,17 @@ class SelfSupervisedStacker(MetaEstimatorMixin, BaseDenoiser):
         weights = simplex_weights(products, divergences)
         output, divergence = _average(weights.tolist(), answers, array)
         losses = squared_error(array, output) + divergence
-        self.__dict__.pop("noise_", None)
+        estimate = summarise(losses, array, output, noise)
+        self._remember(X, array)
+        self.__dict__.pop("noise_", None)  # of an earlier fit
         if not all(as_denoiser(member).is_j_invariant for member in fitted):
             self.noise_ = noise  # which the weights rest upon, and not the error alone
         self.estimators_ = fitted
         self.weights_ = dict(zip(names, weights.tolist(), strict=True))
         self.scores_ = dict(zip(names, (-np.diag(products) - divergences).tolist(), strict=True))
-        self.error_estimate_: ErrorEstimate = summarise(losses, array, output, noise)
+        self.error_estimate_: ErrorEstimate = estimate
         self._score = -float(np.nanmean(losses, dtype=np.float64))
         self._digest = digest(array)
-        self._remember(X, array)
         return output, divergence
 
     @property
@@ -271,9 +275,11 @@ class SelfSupervisedStacker(MetaEstimatorMixin, BaseDenoiser):
 
 def _fit_member(
     member: Any, X: Any, array: np.ndarray, noise: NoiseModel
-) -> tuple[Any, np.ndarray, np.ndarray]:
+) -> tuple[Any, list[dict], tuple[np.ndarray, np.ndarray]]:
+    """Return a fitted member, what it leaves behind in this process, and what it answers."""
     member = member.fit(X)
-    return member, *as_denoiser(member).output_and_divergence(array, noise)
+    answer = as_denoiser(member).output_and_divergence(array, noise)
+    return member, left_behind(member), answer
 
 
 def _average(

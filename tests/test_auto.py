@@ -1,3 +1,4 @@
+import copy
 import pickle
 
 import numpy as np
@@ -198,3 +199,38 @@ def test_more_effort_lets_more_denoisers_race(effort, noisy, clean):
     assert ("nl_ridge, 1.05 noise" in auto.scores_) == (effort == "best")
     errors = [np.mean((a.transform(X) - clean[:40, :40]) ** 2) for a in (auto, fast)]
     assert errors[0] < 1.1 * errors[1] < 0.5 * 0.01
+
+
+def test_the_score_is_minus_the_estimated_error_and_the_variance(fitted, noisy, clean, rng):
+    variance = fitted.noise_.variance(noisy)
+    assert fitted.score(noisy) == pytest.approx(-(fitted.estimated_mse_ + variance), rel=1e-3)
+    error = np.mean((fitted.transform(noisy) - clean) ** 2)
+    assert fitted.score(noisy, clean) == pytest.approx(-error)
+    assert fitted.score(noisy) == pytest.approx(-(error + 0.1**2), rel=0.05)
+    other = clean + rng.normal(scale=0.1, size=clean.shape)
+    assert fitted.score(other) == pytest.approx(fitted.score(other, clean) - 0.1**2, rel=0.05)
+    assert pickle.loads(pickle.dumps(fitted)).score(noisy) == fitted.score(noisy)
+    with pytest.raises(ValueError, match="y must be the clean data of shape"):
+        fitted.score(noisy, clean[:-1])
+
+
+def test_the_score_of_counts_and_of_a_map_of_the_noise(clean, rng):
+    signal = 40 * clean + 2
+    counts = rng.poisson(signal)
+    auto = AutoDenoiser("fast").fit(counts)
+    assert auto.stabilizer_ is not None
+    true = auto.score(counts, signal) - signal.mean()
+    assert auto.score(counts) == pytest.approx(true, rel=0.05)
+    level = np.linspace(0.05, 0.2, 128)
+    noisy = clean + level * rng.normal(size=clean.shape)
+    auto = AutoDenoiser("fast", noise=level).fit(noisy)
+    true = auto.score(noisy, clean) - np.mean(level**2)
+    assert auto.score(noisy) == pytest.approx(true, rel=0.05)
+    with pytest.raises(ValueError, match="does not broadcast"):
+        auto.score(noisy[:, :64])
+
+
+def test_copies_in_memory_keep_the_result(fitted, noisy):
+    copied = copy.deepcopy(fitted)
+    np.testing.assert_array_equal(copied._known[1], fitted._known[1])
+    assert "_known" not in vars(pickle.loads(pickle.dumps(copied)))

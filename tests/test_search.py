@@ -1,3 +1,4 @@
+import copy
 import os
 import pickle
 import subprocess
@@ -34,6 +35,7 @@ from sk_n2s import (
 from sk_n2s.denoisers import declare, gaussian, median, nl_means, tv, uniform
 from sk_n2s.losses import absolute_error, poisson_deviance, squared_error
 from sk_n2s.masking.fills import MeanFill
+from sk_n2s.noise import NoiseModel
 
 
 def test_it_chooses_what_the_truth_would_choose(noisy, clean):
@@ -804,3 +806,68 @@ def test_limits_of_threads_are_taken_back():
     first, second = done.stdout.splitlines()
     assert first in ("{2} {1}", "{1} {1}")  # the latter on a machine of one core
     assert second == "True"
+
+
+def test_copies_in_memory_keep_the_data(noisy):
+    search = SelfSupervisedSearchCV(JInvariantWrapper(median), {"radius": [1, 2]}).fit(noisy)
+    for copied in (copy.copy(search), copy.deepcopy(search)):
+        assert copied.estimated_mse_ == search.estimated_mse_
+        assert_array_equal(copied.transform(noisy), search.transform(noisy))
+    again = pickle.loads(pickle.dumps(copy.deepcopy(search)))
+    assert "_noisy" not in vars(again) and again.estimated_mse_ == search.estimated_mse_
+
+
+@pytest.mark.parametrize(
+    ("scoring", "output", "refused"),
+    [
+        (None, "invariant", False),
+        (None, "blend", False),  # by its invariant part
+        (None, "plain", True),
+        ("sure", "invariant", False),
+        ("sure", "blend", True),
+        ("sure", "plain", True),
+    ],
+)
+@pytest.mark.parametrize("where", ["alone", "pipeline", "halving"])
+def test_who_assumes_less_noise_does_not_win(scoring, output, refused, where, noisy):
+    wrapper = JInvariantWrapper(gaussian, output=output)
+    kind, prefix, noises = SelfSupervisedSearchCV, "", [0.1, 0.01, None]
+    if where == "halving":
+        kind = SelfSupervisedHalvingSearchCV
+    elif where == "pipeline":
+        wrapper, prefix = make_pipeline(FunctionTransformer(), wrapper), "jinvariantwrapper__"
+    grid = {f"{prefix}sigma": [0.3, 0.8], f"{prefix}noise": noises}
+    search = kind(wrapper, grid, scoring=scoring)
+    if refused:
+        with pytest.raises(ValueError, match="assume different noise .*: set noise in the estima"):
+            search.fit(noisy)
+    else:
+        search.fit(noisy)
+    same = {**grid, f"{prefix}noise": [0.1, NoiseModel(0.1)]}
+    assert search.set_params(param_grid=same).fit(noisy).best_params_[f"{prefix}sigma"] == 0.8
+
+
+def test_noise_that_is_estimated_differently_is_different_noise(noisy):
+    stack = np.stack([noisy, noisy[::-1, ::-1]])
+    wrapper = JInvariantWrapper(gaussian, output="plain", sigma=0.8)
+    search = SelfSupervisedSearchCV(wrapper, {"batch_axis": [None, 0]})
+    with pytest.raises(ValueError, match="assume different noise"):
+        search.fit(stack)
+    search.set_params(estimator__noise=0.1)
+    assert search.fit(stack).best_params_ == {"batch_axis": 0}
+
+
+def test_names_are_known_behind_a_pipeline_that_was_fitted_before(rng):
+    table = pd.DataFrame(rng.normal(size=(60, 5)), columns=list("abcde"), index=range(3, 63))
+    few = ColumnTransformer([("few", StandardScaler(), ["b", "e"])])
+    for head, names in ((StandardScaler(), list("abcde")), (few, ["few__b", "few__e"])):
+        piped = make_pipeline(head, make_pipeline(JInvariantWrapper(gaussian)))
+        grid = {"pipeline__jinvariantwrapper__sigma": [0.5, 1.0]}
+        search = SelfSupervisedSearchCV(piped, grid).fit(table)
+        before = search.transform(table)
+        found = search.set_output(transform="pandas").transform(table)
+        pd.testing.assert_frame_equal(found, pd.DataFrame(before, columns=names, index=table.index))
+        assert search.get_feature_names_out().tolist() == names
+    nameless = make_pipeline(FunctionTransformer(np.asarray), JInvariantWrapper(gaussian))
+    search = SelfSupervisedSearchCV(nameless, {"jinvariantwrapper__sigma": [0.5]}).fit(table)
+    assert isinstance(search.set_output(transform="pandas").transform(table), np.ndarray)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
+from sklearn.multioutput import MultiOutputRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
@@ -173,6 +174,14 @@ def test_weights_of_single_precision_at_any_scale(unit, noisy):
     assert len({round(w, 3) for w in one.weights_.values()}) > 1
 
 
+def test_what_holds_an_estimator_is_not_taken_for_a_search(noisy):
+    member = MultiOutputRegressor(JInvariantWrapper(gaussian))
+    with pytest.raises(TypeError, match="'m' is MultiOutputRegressor.*, which is no denoiser"):
+        SelfSupervisedStacker([("m", member)]).fit(noisy)
+    search = GridSearchCV(JInvariantWrapper(gaussian), {"sigma": [1.0]}, cv=WholeArray())
+    assert SelfSupervisedStacker([("m", search)]).fit(noisy).weights_ == {"m": 1.0}
+
+
 def test_a_search_without_an_estimator_is_no_member(noisy):
     wrapper = JInvariantWrapper(gaussian, sigma=20.0)
     for member in (
@@ -181,3 +190,16 @@ def test_a_search_without_an_estimator_is_no_member(noisy):
     ):
         with pytest.raises(TypeError, match="(?s)'m' is .* no estimator to ask: set refit=True"):
             SelfSupervisedStacker([("m", member)]).fit(noisy)
+
+
+def test_searches_as_members_keep_their_data_whatever_the_jobs(noisy):
+    search = SelfSupervisedSearchCV(JInvariantWrapper(gaussian), {"sigma": [0.5, 1.0]})
+    inner = SelfSupervisedStacker([("a", search), ("b", JInvariantWrapper(median))])
+    piped = make_pipeline(FunctionTransformer(), search)
+    stacker = SelfSupervisedStacker([("search", search), ("piped", piped), ("inner", inner)])
+    one, two = (clone(stacker).set_params(n_jobs=n).fit(noisy) for n in (1, 2))
+    for fitted in (one, two):
+        first, second, third = fitted.estimators_
+        found = [s.estimated_mse_ for s in (first, second[-1], third.estimators_[0])]
+        assert found == pytest.approx([search.fit(noisy).estimated_mse_] * 3)
+        np.testing.assert_array_equal(first._noisy, noisy)

@@ -12,10 +12,11 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.parallel import Parallel, delayed
 
 from .._utils.base import BaseDenoiser
+from .._utils.state import LightPickle
 from .._utils.tiling import middle
 from ..denoisers import gaussian, nl_ridge
 from ..j_invariance.wrapper import JInvariantWrapper
-from ..losses import squared_error
+from ..losses import squared_error, true_score
 from ..noise.model import NoiseModel, check_noise
 from ..noise.stabilization import GeneralizedAnscombe
 from ..risk.error_estimate import ErrorEstimate, ratio_of_means, summarise
@@ -31,7 +32,7 @@ __all__ = ["AutoDenoiser"]
 _RACE = 2**16
 
 #: Between these sizes of the data, float32 holds products of their squares.
-_SMALL, _LARGE = 1e-8, 1e8
+_LEAST_SIZE, _LARGEST_SIZE = 1e-8, 1e8
 
 
 class _Shown(NamedTuple):
@@ -52,7 +53,7 @@ class _Shown(NamedTuple):
     members: Members
 
 
-class AutoDenoiser(BaseDenoiser):
+class AutoDenoiser(LightPickle, BaseDenoiser):
     """Denoise, with everything chosen from the noisy data.
 
     The noise is looked at first: its level, and whether it grows with the signal, in which
@@ -124,6 +125,9 @@ class AutoDenoiser(BaseDenoiser):
         "n_jobs": [Integral, None],
     }
 
+    # The result for the data of `fit`.
+    _left_behind = ("_known",)
+
     def __init__(
         self,
         effort: str = "balanced",
@@ -184,6 +188,7 @@ class AutoDenoiser(BaseDenoiser):
         denoised = restored if whole else self._average(shown, stabilizer, weights)
         estimate = self._estimate(array, denoised, noise, array[part], restored, divergence, part)
         mean = float(np.nanmean(shown.noise.variance(shown.X)))
+        self._remember(X, given)
         self.noise_ = noise
         self.stabilizer_ = stabilizer
         self._effort = self.effort
@@ -191,7 +196,6 @@ class AutoDenoiser(BaseDenoiser):
         self.scores_ = {name: -s - mean for name, s in stacker.scores_.items()}
         self.error_estimate_: ErrorEstimate = estimate
         self._known = digest(given), denoised.astype(given.dtype, copy=False)
-        self._remember(X, given)
         self.summary_ = self._in_words()
         return self
 
@@ -209,6 +213,36 @@ class AutoDenoiser(BaseDenoiser):
         output = self._denoise(X)
         signal = np.where(np.isnan(X), output, X)
         return output, probed_divergence(self._denoise, X, output, noise, signal)
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Return minus (estimated error + variance of the noise), or minus the true error.
+
+        Parameters
+        ----------
+        X : array-like
+            The noisy data.
+        y : array-like of the same shape, default=None
+            The clean data, if they are known.
+
+        Returns
+        -------
+        float
+            Without `y`, minus Stein's unbiased risk estimate of the output, for the noise
+            `noise_`: the output is not J-invariant, so that its distance to `X` alone would
+            tell nothing. Only scores that rest upon the same noise can be compared: the less
+            noise is assumed, the higher they are. With `y`, minus the mean squared error of
+            `transform`.
+
+        Raises
+        ------
+        ValueError
+            If `y`, or a map of the noise, does not fit the shape of `X`.
+        """
+        X = self._checked(X)
+        if y is not None:
+            return true_score(y, X, self._denoise)
+        output, divergence = self.output_and_divergence(X, check_noise(self.noise_, X))
+        return -float(np.nanmean(squared_error(X, output) + divergence, dtype=np.float64))
 
     @property
     def estimated_mse_(self) -> float:
@@ -349,16 +383,11 @@ class AutoDenoiser(BaseDenoiser):
             f"of {self.error_estimate_.data_range:.4g}."
         )
 
-    def __getstate__(self) -> dict:
-        # The result for the data of `fit` would make a pickle as large as they are.
-        state = super().__getstate__()
-        return {name: value for name, value in state.items() if name != "_known"}
-
 
 def _in_range(X: np.ndarray) -> np.ndarray:
     """Return data as float64 where float32 could not hold what is worked out from them."""
     size = float(np.sqrt(np.nanmean(np.square(X, dtype=np.float64))))
-    return X if _SMALL < size < _LARGE else X.astype(np.float64, copy=False)
+    return X if _LEAST_SIZE < size < _LARGEST_SIZE else X.astype(np.float64, copy=False)
 
 
 def _denoised(wrapper: JInvariantWrapper, X: np.ndarray) -> np.ndarray:

@@ -53,8 +53,8 @@ def as_denoiser(estimator: Any, what: str = "estimator") -> BaseDenoiser:
         last = as_denoiser(estimator[-1], what)
         return last if len(estimator) == 1 else PipelineDenoiser(estimator, last)
     # A search of scikit-learn's, or of a package that follows it: only these have both.
-    if hasattr(estimator, "estimator") and hasattr(estimator, "get_params"):
-        if getattr(estimator, "refit", True) is False:
+    if hasattr(estimator, "estimator") and hasattr(estimator, "refit"):
+        if estimator.refit is False:
             raise TypeError(
                 f"{what} is {estimator!r}, which has no estimator to ask: set refit=True."
             )

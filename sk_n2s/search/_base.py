@@ -17,9 +17,10 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.arrays import unmasked
-from .._utils.base import Axes, BaseDenoiser
+from .._utils.base import Axes, BaseDenoiser, columns_of
 from .._utils.callbacks import Task, with_callbacks
 from .._utils.lazy import is_lazy
+from .._utils.state import LightPickle
 from ..losses import squared_error
 from ..noise.model import NoiseModel
 from ..risk.adapters import as_denoiser
@@ -55,6 +56,7 @@ def _has_names(search: BaseSelfSupervisedSearch) -> bool:
 
 class BaseSelfSupervisedSearch(
     ErrorEstimateMixin,
+    LightPickle,
     MetaEstimatorMixin,
     BaseDenoiser,
     ABC,
@@ -76,6 +78,9 @@ class BaseSelfSupervisedSearch(
         "error_score": [StrOptions({"raise"}), Real],
         "memory": "no_validation",  # by check_memory
     }
+
+    # The data, which only plots and the estimated error ask for.
+    _left_behind = ("_noisy",)
 
     #: The parameter that holds the candidates.
     _space = "param_grid"
@@ -216,6 +221,8 @@ class BaseSelfSupervisedSearch(
         refitting = progress.part("refit-with-best-params")
         with refitting.shared_with(best), refitting:
             best.fit(X)
+        if isinstance(best, Pipeline):
+            _name_columns(best, X)
         return {"best_estimator_": best, "refit_time_": time.perf_counter() - start}
 
     # scikit-learn's interface ----------------------------------------------------------
@@ -347,10 +354,19 @@ class BaseSelfSupervisedSearch(
         tags.transformer_tags = get_tags(self.estimator).transformer_tags
         return tags
 
-    def __getstate__(self) -> dict:
-        # The data are kept for plots only, and would make a pickle as large as they are.
-        state = super().__getstate__()
-        return {name: value for name, value in state.items() if name != "_noisy"}
+
+def _name_columns(estimator: Pipeline, X: Any) -> None:
+    """Tell the last step of a fitted pipeline the names of its columns: it was shown an array."""
+    last: Any = estimator
+    try:
+        names = columns_of(X)["feature_names_in_"]
+        while isinstance(last, Pipeline):
+            names = last[:-1].get_feature_names_out(names) if len(last) > 1 else names
+            last = last[-1]
+    except Exception:  # there are no names, or a step has none for what it makes
+        return
+    if getattr(last, "n_features_in_", None) == len(names):
+        last.feature_names_in_ = names
 
 
 def _last_step(estimator: Any) -> Any:

@@ -96,6 +96,19 @@ class Grouping:
             self.groups.append(group)
         group.members.append((number, denoiser))
 
+    def check_same_noise(self) -> None:
+        """Refuse candidates that assume different noise: their outputs are scored by it."""
+        scored = [group for group in self.groups if group.plan.noise is not None]
+        for group in scored:
+            noise = group.plan.noise
+            first = next(other.plan.noise for other in scored if other.X is group.X)
+            if noise != first:
+                raise ValueError(
+                    f"Candidates whose outputs are scored assume different noise ({first}, and "
+                    f"{noise}), and the one that assumes the least would win: set noise in the "
+                    "estimator, to one value for all, and leave it out of the search."
+                )
+
     def _drawn_once(self, partition: Partition) -> Partition:
         """Return the same sets for equal partitions, so that all candidates are scored alike."""
         for given, drawn in self._drawn:

@@ -11,7 +11,7 @@ from sklearn.base import clone
 from .._utils.arrays import unmasked
 from .._utils.callbacks import Task
 from .._utils.lazy import as_float_data
-from ..losses import check_scoring, scores_output
+from ..losses import check_scoring, cross_validated_error, scores_output
 from ._candidates import Group, Grouping, NotSearchable
 from ._evaluation import Answer, answer, failed
 from ._keys import key_of
@@ -75,6 +75,8 @@ class Evaluator:
                 if search.error_score == "raise" or isinstance(error, NotSearchable):
                     raise
                 answers[i].append(failed(i, error))
+        if self.loss is not cross_validated_error:  # which needs no level of the noise
+            grouping.check_same_noise()
         if not grouping.groups:
             self.results.add(candidates, answers, None)  # says that all have failed
         return Batch(candidates, grouping.groups, answers)
