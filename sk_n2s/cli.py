@@ -5,177 +5,48 @@ from __future__ import annotations
 import argparse
 import ast
 import os
-import shutil
 import sys
-import uuid
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from . import __version__
-from ._utils.lazy import in_memory, is_zarr_array, read_zarr, write_zarr
+from ._utils.lazy import in_memory
 from .auto import AutoDenoiser
 from .denoisers import DENOISERS
+from .files.pictures import (
+    STORE,
+    SUFFIXES,
+    Picture,
+    Refusal,
+    check_format,
+    check_target,
+    encode,
+    format_of,
+    read,
+    save,
+    store_around,
+    write,
+)
 from .j_invariance.wrapper import JInvariantWrapper
 from .plotting import figure_formats, true_errors, write_curve
 from .search._grid import SelfSupervisedSearchCV
 
 __all__ = ["main"]
 
-_IMAGES = (".png", ".jpg", ".jpeg", ".bmp")  # hold integers, and colours in their last axis
-_ARRAYS = (".npy", ".tif", ".tiff")  # hold floats as well
 _MOST_VALUES = 1000
-_STORE = ".zarr"  # a folder: an array that need not fit into memory
-_SUFFIXES = ", ".join((*_IMAGES, *_ARRAYS, _STORE))
 
 
-class _Refusal(Exception):
-    """What the user has to change, in one sentence."""
-
-
-@dataclass
-class _Picture:
-    """An array, and how its values are written to a file that holds integers."""
-
-    array: np.ndarray
-    dtype: np.dtype
-    unit: float = 1.0  # the value of one step of `dtype`
-
-    @property
-    def is_coloured(self) -> bool:
-        return self.array.ndim == 3 and self.array.shape[-1] == 3
-
-
-def _classic() -> tuple[_Picture, np.ndarray]:
+def _classic() -> tuple[Picture, np.ndarray]:
     """Return the noisy and the clean image of the classic experiment, on a scale of 0 to 1."""
     from skimage import data, util
 
     clean = data.camera()
     noisy = util.img_as_ubyte(util.random_noise(clean, mode="gaussian", var=0.01, rng=3))
-    return _Picture(noisy / 255, noisy.dtype, 1 / 255), clean / 255
-
-
-def _format(path: Path) -> str:
-    """Return the suffix that tells the format; an array may lie deeper in a zarr folder."""
-    suffix = path.suffix.lower()
-    in_store = _store_around(path) is not None and suffix not in (*_IMAGES, *_ARRAYS)
-    return _STORE if in_store else suffix
-
-
-def _store_around(path: Path) -> Path | None:
-    """Return the zarr folder that a path is, or lies in."""
-    around = (p for p in reversed((path, *path.parents)) if p.suffix.lower() == _STORE)
-    return next(around, None)
-
-
-def _check_known(path: Path) -> None:
-    if _format(path) not in (*_IMAGES, *_ARRAYS, _STORE):
-        raise _Refusal(f"{path}: unknown format {path.suffix!r}, use one of {_SUFFIXES}")
-
-
-def _read(path: Path, lazily: bool = False) -> _Picture:
-    """Read a file; a zarr array `lazily`, in blocks when they are needed."""
-    _check_known(path)
-    if not path.exists():
-        raise _Refusal(f"{path}: there is no such file")
-    try:
-        if _format(path) == _STORE:
-            array = read_zarr(str(path))
-            return _Picture(array if lazily else array.compute(), array.dtype)
-        if path.suffix.lower() == ".npy":
-            array = np.load(path, allow_pickle=False)
-        elif path.suffix.lower() in _ARRAYS:
-            import tifffile
-
-            array = tifffile.imread(path)
-        else:
-            from skimage import io
-
-            array = io.imread(path)
-    except ImportError as error:
-        raise _Refusal(f"{path}: {error}") from None
-    except Exception as error:  # the readers of image formats raise almost anything
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise _Refusal(f"{path}: cannot be read as an array ({reason[0]})") from None
-    if not isinstance(array, np.ndarray):
-        raise _Refusal(f"{path}: holds several arrays, save the one that is meant as .npy")
-    if path.suffix.lower() in _IMAGES and array.ndim == 3 and array.shape[-1] in (2, 4):
-        raise _Refusal(f"{path}: has an alpha channel, which is no measurement; remove it")
-    return _Picture(array, array.dtype)
-
-
-def _encoded(path: Path, array: np.ndarray, like: _Picture) -> tuple[np.ndarray, str]:
-    """Return the array as the file's format holds it, and what was lost on the way."""
-    if _format(path) not in _IMAGES:
-        return array, ""
-    limits = np.iinfo(like.dtype)
-    steps = np.rint(array / like.unit)
-    clipped = np.count_nonzero((steps < limits.min) | (steps > limits.max))
-    values = np.clip(steps, limits.min, limits.max).astype(like.dtype)
-    return values, f", rounded to {like.dtype}" + (
-        f" ({clipped} values clipped)" if clipped else ""
-    )
-
-
-def _save(path: str, array: Any, jobs: int | None) -> None:
-    if path.endswith(_STORE):
-        write_zarr(path, array, jobs)
-    elif path.endswith(".npy"):
-        np.save(path, array)
-    elif path.endswith((".tif", ".tiff")):
-        import tifffile
-
-        tifffile.imwrite(path, array)
-    else:
-        from skimage import io
-
-        io.imsave(path, array, check_contrast=False)
-
-
-def _write(path: Path, save: Callable[[str], None]) -> None:
-    """Write a file whole or not at all."""
-    partial = path.with_name(f".{uuid.uuid4().hex}{_format(path)}")
-    try:
-        try:
-            save(str(partial))
-            os.replace(partial, path)
-        finally:
-            if partial.is_dir():
-                shutil.rmtree(partial)
-            partial.unlink(missing_ok=True)
-    except OSError as error:
-        raise _Refusal(f"{path}: cannot be written ({error.strerror or error})") from None
-
-
-def _check_target(path: Path, sources: Sequence[Path], what: str) -> None:
-    """Refuse a file that could not be written, before anything is computed."""
-    if path.exists() and _format(path) == _STORE:
-        raise _Refusal(f"{path}: exists, and a folder is not overwritten; name another {what}")
-    for folder in path.parents if _format(path) == _STORE else ():
-        if is_zarr_array(str(folder)):
-            raise _Refusal(f"{path}: lies within the array {folder}, name another {what}")
-    if path.is_dir():
-        raise _Refusal(f"{path}: is a folder, give a file for the {what}")
-    if not path.parent.is_dir():
-        raise _Refusal(f"{path}: the folder {path.parent} does not exist")
-    if not os.access(path.parent, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
-        raise _Refusal(f"{path}: no permission to write there")
-    if any(path.exists() and path.samefile(source) for source in sources):
-        raise _Refusal(f"{path}: is the input, which is never overwritten; name another {what}")
-
-
-def _check_format(path: Path, like: _Picture) -> None:
-    _check_known(path)
-    suffix = _format(path)
-    held = (np.uint8, np.uint16) if suffix == ".png" and like.array.ndim == 2 else (np.uint8,)
-    if suffix in _IMAGES and not (like.array.ndim == 2 or like.is_coloured):
-        raise _Refusal(f"{path}: {suffix} cannot hold shape {like.array.shape}, write .npy or .tif")
-    if suffix in _IMAGES and like.dtype not in held:
-        raise _Refusal(f"{path}: {suffix} cannot hold such {like.dtype} data, write .npy or .tif")
+    return Picture(noisy / 255, noisy.dtype, 1 / 255), clean / 255
 
 
 def _number(text: str) -> Any:
@@ -190,22 +61,22 @@ def _values(text: str) -> list:
     if ":" not in text:
         parts = [part.strip() for part in text.split(",")]
         if "" in parts:
-            raise _Refusal(f"--param: {text!r} holds an empty value")
+            raise Refusal(f"--param: {text!r} holds an empty value")
         return [_number(part) for part in parts]
     bounds = [_number(part) for part in text.split(":")]
     whole = all(type(b) is int for b in bounds)
     if len(bounds) not in (2, 3) or not all(
         type(b) in (int, float) and np.isfinite(b) for b in bounds
     ):
-        raise _Refusal(f"--param: {text!r} is neither start:stop nor start:stop:step")
+        raise Refusal(f"--param: {text!r} is neither start:stop nor start:stop:step")
     if not whole and len(bounds) == 2:
-        raise _Refusal(f"--param: {text!r} needs a step, as in start:stop:step")
+        raise Refusal(f"--param: {text!r} needs a step, as in start:stop:step")
     start, stop, step = (*bounds, 1)[:3]
     if step <= 0:
-        raise _Refusal(f"--param: the step of {text!r} must be positive")
+        raise Refusal(f"--param: the step of {text!r} must be positive")
     count = int(np.ceil((stop - start) / step - 1e-9))
     if not 0 < count <= _MOST_VALUES:
-        raise _Refusal(
+        raise Refusal(
             f"--param: the range {text!r} holds {max(count, 0)} values, give 1 to {_MOST_VALUES}"
         )
     values = [start + k * step for k in range(count)]
@@ -218,18 +89,18 @@ def _grid(denoiser: str, params: Sequence[str]) -> dict[str, list]:
     if not params:
         if denoiser == "median":
             return {"radius": list(range(1, 7))}
-        raise _Refusal(
+        raise Refusal(
             f"--param: name what to try, as in NAME=0.5,1,2; {denoiser} has {', '.join(has)}"
         )
     grid: dict[str, list] = {}
     for param in params:
         name, equals, values = param.partition("=")
         if not (name and equals and values):
-            raise _Refusal(f"--param: {param!r} is not of the form NAME=VALUES")
+            raise Refusal(f"--param: {param!r} is not of the form NAME=VALUES")
         if name not in has:
-            raise _Refusal(f"--param: {denoiser} has no {name!r}, it has {', '.join(has)}")
+            raise Refusal(f"--param: {denoiser} has no {name!r}, it has {', '.join(has)}")
         if name in grid:
-            raise _Refusal(f"--param: {name} is given twice")
+            raise Refusal(f"--param: {name} is given twice")
         grid[name] = _values(values)
     return grid
 
@@ -258,22 +129,22 @@ def _calibrate(args: argparse.Namespace) -> None:
         print("scikit-image's camera with Gaussian noise of variance 0.01, seed 3")
     else:
         # Where the truth is known, errors are computed in memory.
-        noisy, clean = _read(sources[0], lazily=args.clean is None), None
-        stem, suffix = sources[0].stem, sources[0].suffix or _format(sources[0])
+        noisy, clean = read(sources[0], lazily=args.clean is None), None
+        stem, suffix = sources[0].stem, sources[0].suffix or format_of(sources[0])
     if args.clean is not None:
-        clean = _read(Path(args.clean)).array * noisy.unit
+        clean = read(Path(args.clean)).array * noisy.unit
         if clean.shape != noisy.array.shape:
-            raise _Refusal(
+            raise Refusal(
                 f"{args.clean}: has shape {clean.shape}, the noisy image has {noisy.array.shape}"
             )
     output = Path(args.out or f"{stem}_denoised{suffix}")
-    beside = _store_around(output) or output
+    beside = store_around(output) or output
     figure = Path(args.figure or beside.with_name(f"{output.stem}_calibration.png"))
     for path, what in ((output, "output"), (figure, "figure")):
-        _check_target(path, sources, what)
+        check_target(path, sources, what)
     if output.resolve() == figure.resolve():
-        raise _Refusal(f"{output}: is both the output and the figure")
-    _check_format(output, noisy)
+        raise Refusal(f"{output}: is both the output and the figure")
+    check_format(output, noisy)
     drawn = _can_draw(figure, required=args.figure is not None)
 
     channel_axis = _channel_axis(args, noisy)
@@ -287,7 +158,7 @@ def _calibrate(args: argparse.Namespace) -> None:
     )
     search = SelfSupervisedSearchCV(wrapper, grid, n_jobs=args.jobs).fit(noisy.array)
     denoised = search.transform(noisy.array)
-    if _format(output) != _STORE:
+    if format_of(output) != STORE:
         denoised = in_memory([denoised])[0]
 
     errors = None if clean is None else true_errors(search, clean)
@@ -298,17 +169,17 @@ def _calibrate(args: argparse.Namespace) -> None:
         gap = -search.best_score_ - errors[kind][search.best_index_]
         variance = np.mean(np.square(noisy.array - clean))
         print(f"loss - true error: {gap:.6g}; variance of the noise: {variance:.6g}")
-    encoded, lost = _encoded(output, denoised, noisy)
-    _write(output, lambda path: _save(path, encoded, args.jobs))
+    encoded, lost = encode(output, denoised, noisy)
+    write(output, lambda path: save(path, encoded, args.jobs))
     print(f"wrote {output}{lost}")
     if drawn:
-        _write(figure, lambda path: write_curve(search, path, errors=errors))
+        write(figure, lambda path: write_curve(search, path, errors=errors))
         print(f"wrote {figure}")
     else:
         print("no figure: it needs matplotlib, pip install 'sk_n2s[plot]'")
 
 
-def _channel_axis(args: argparse.Namespace, noisy: _Picture) -> int | None:
+def _channel_axis(args: argparse.Namespace, noisy: Picture) -> int | None:
     if args.channel_axis is None and args.batch_axis is None and noisy.is_coloured:
         print("three values along the last axis: taken for colours (--channel-axis, --batch-axis)")
         return -1
@@ -317,10 +188,10 @@ def _channel_axis(args: argparse.Namespace, noisy: _Picture) -> int | None:
 
 def _denoise(args: argparse.Namespace) -> None:
     source = Path(args.image)
-    noisy = _read(source)
-    output = Path(args.out or f"{source.stem}_denoised{source.suffix or _format(source)}")
-    _check_target(output, [source], "output")
-    _check_format(output, noisy)
+    noisy = read(source)
+    output = Path(args.out or f"{source.stem}_denoised{source.suffix or format_of(source)}")
+    check_target(output, [source], "output")
+    check_format(output, noisy)
     auto = AutoDenoiser(
         args.effort,
         noise=args.noise,
@@ -329,8 +200,8 @@ def _denoise(args: argparse.Namespace) -> None:
         n_jobs=args.jobs,
     ).fit(noisy.array)
     print(auto.summary_)
-    encoded, lost = _encoded(output, auto.transform(noisy.array), noisy)
-    _write(output, lambda path: _save(path, encoded, args.jobs))
+    encoded, lost = encode(output, auto.transform(noisy.array), noisy)
+    write(output, lambda path: save(path, encoded, args.jobs))
     print(f"wrote {output}{lost}")
 
 
@@ -350,10 +221,10 @@ def _can_draw(figure: Path, required: bool) -> bool:
         formats = figure_formats()
     except ImportError as error:
         if required:
-            raise _Refusal(f"--figure: {error}") from None
+            raise Refusal(f"--figure: {error}") from None
         return False
     if figure.suffix.lower() not in formats:
-        raise _Refusal(
+        raise Refusal(
             f"{figure}: unknown format {figure.suffix!r}, use one of {', '.join(formats)}"
         )
     return True
@@ -372,7 +243,7 @@ def _parser() -> argparse.ArgumentParser:
         "the best. Says what was chosen, and how good the result is estimated to be.",
         allow_abbrev=False,
     )
-    denoise.add_argument("image", metavar="IMAGE", help=f"noisy data ({_SUFFIXES})")
+    denoise.add_argument("image", metavar="IMAGE", help=f"noisy data ({SUFFIXES})")
     denoise.add_argument(
         "--effort",
         default="balanced",
@@ -391,7 +262,7 @@ def _parser() -> argparse.ArgumentParser:
         "that scikit-image brings along.",
         allow_abbrev=False,
     )
-    calibrate.add_argument("image", nargs="?", metavar="IMAGE", help=f"noisy data ({_SUFFIXES})")
+    calibrate.add_argument("image", nargs="?", metavar="IMAGE", help=f"noisy data ({SUFFIXES})")
     calibrate.add_argument(
         "--denoiser", default="median", choices=sorted(DENOISERS), help="default: median"
     )
@@ -444,7 +315,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         try:
             args.run(args)
-        except (_Refusal, ValueError, TypeError, MemoryError) as error:
+        except (Refusal, ValueError, TypeError, MemoryError) as error:
             lines = [line for line in str(error).splitlines() if line] or [type(error).__name__]
             reason = lines[0] if len(lines) == 1 else f"{lines[0]} {lines[-1]}"
             print(f"sk-n2s: error: {reason}", file=sys.stderr)

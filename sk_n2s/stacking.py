@@ -20,6 +20,7 @@ from .noise.model import NoiseModel
 from .risk.adapters import as_denoiser
 from .risk.error_estimate import ErrorEstimate, summarise
 from .risk.noise_level import noise_of
+from .risk.sure import sure_score
 
 __all__ = ["SelfSupervisedStacker", "simplex_weights"]
 
@@ -269,8 +270,7 @@ class SelfSupervisedStacker(MetaEstimatorMixin, BaseDenoiser):
         if digest(X) == self._digest:
             return self._score
         noise = self._noise_of(X, [denoiser for _, denoiser in self._chosen()])
-        output, divergence = self.output_and_divergence(X, noise)
-        return -float(np.nanmean(squared_error(X, output) + divergence, dtype=np.float64))
+        return sure_score(X, *self.output_and_divergence(X, noise))
 
 
 def _fit_member(

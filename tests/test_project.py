@@ -103,6 +103,7 @@ ROOMS = [
     "__init__",
     "testing",
     "plotting",
+    "files",
     "auto",
     "stacking",
     "search",

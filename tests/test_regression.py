@@ -10,7 +10,8 @@ from sklearn.tree import DecisionTreeRegressor
 
 from sk_n2s import JInvariantWrapper, SelfSupervisedSearchCV, check_j_invariance
 from sk_n2s.denoisers import RegressionDenoiser, gaussian
-from sk_n2s.denoisers.regression import _fit, _tiles, _Windows
+from sk_n2s.denoisers._windows import Windows
+from sk_n2s.denoisers.regression import _fit, _tiles
 
 BOOSTING = HistGradientBoostingRegressor(max_iter=5, min_samples_leaf=5)
 #: A tree of full depth remembers each row that it was fitted to, and shows the smallest leak.
@@ -132,7 +133,7 @@ def test_it_stands_in_a_search_beside_the_wrapper(noisy):
 
 def test_too_few_rows_leave_the_local_mean(rng):
     X = rng.normal(size=(6, 5))
-    windows = _Windows(X[..., None], (2, 2), 1, (1.0,))
+    windows = Windows(X[..., None], (2, 2), 1, (1.0,))
     assert _fit(windows, np.arange(5), Ridge(), 0) is None
     expected = gaussian.exact(X, sigma=1.0, truncate=2.0)[2:4, 2]
     result = RegressionDenoiser(Ridge(), **SMALL).fit_transform(X)

@@ -19,6 +19,7 @@ __all__ = [
     "block_sums",
     "check_axis",
     "has_nan",
+    "in_range",
     "per_axis",
     "products_over",
     "split_axes",
@@ -28,6 +29,9 @@ __all__ = [
 
 #: Squares of about a size between these keep their digits as float32.
 _LEAST_SQUARE, _LARGEST_SQUARE = 1e-30, 1e30
+
+#: Of data of a size between these, products of squares fit into float32.
+_LEAST_SIZE, _LARGEST_SIZE = 1e-8, 1e8
 
 #: What NumPy would make floats of without a word, though it is no real number.
 _NO_NUMBERS = (str, bytes, np.datetime64, np.timedelta64)
@@ -156,6 +160,12 @@ def has_nan(X: np.ndarray) -> bool:
 def squares_fit(size: float) -> bool:
     """Return whether squares of about a size keep their digits as float32."""
     return bool(_LEAST_SQUARE < size < _LARGEST_SQUARE)
+
+
+def in_range(X: np.ndarray) -> np.ndarray:
+    """Return data as float64 where float32 could not hold what is worked out from them."""
+    size = float(np.sqrt(np.nanmean(np.square(X, dtype=np.float64))))
+    return X if _LEAST_SIZE < size < _LARGEST_SIZE else X.astype(np.float64, copy=False)
 
 
 def products_over(vectors: list[np.ndarray]) -> np.ndarray:

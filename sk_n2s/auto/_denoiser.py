@@ -11,6 +11,7 @@ from joblib import hash as digest
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.parallel import Parallel, delayed
 
+from .._utils.arrays import in_range
 from .._utils.base import BaseDenoiser
 from .._utils.state import LightPickle
 from .._utils.tiling import middle
@@ -21,7 +22,7 @@ from ..noise.model import NoiseModel, check_noise
 from ..noise.stabilization import GeneralizedAnscombe
 from ..risk.error_estimate import ErrorEstimate, ratio_of_means, summarise
 from ..risk.noise_level import noise_of
-from ..risk.sure import probed_divergence
+from ..risk.sure import probed_divergence, sure_score
 from ..stacking import SelfSupervisedStacker
 from ._members import Members, members
 from ._scale import Scale
@@ -30,9 +31,6 @@ __all__ = ["AutoDenoiser"]
 
 #: The race is run on this many entries; the weights do not become better with more.
 _RACE = 2**16
-
-#: Between these sizes of the data, float32 holds products of their squares.
-_LEAST_SIZE, _LARGEST_SIZE = 1e-8, 1e8
 
 
 class _Shown(NamedTuple):
@@ -165,7 +163,7 @@ class AutoDenoiser(LightPickle, BaseDenoiser):
         """
         self._validate_params()
         given = self._as_data(X)
-        array = _in_range(given)
+        array = in_range(given)
         channel, batch, _ = self.axes(array.ndim)
         part = middle(array.shape, _RACE, channel, batch)
         noise, stabilizer = self._look_at_noise(array)
@@ -203,7 +201,7 @@ class AutoDenoiser(LightPickle, BaseDenoiser):
         known, denoised = self.__dict__.get("_known", (None, None))
         if known is not None and known == digest(X):  # the data of `fit`
             return denoised.copy()
-        shown = self._shown(_in_range(X), self.noise_, self.stabilizer_, self._effort)
+        shown = self._shown(in_range(X), self.noise_, self.stabilizer_, self._effort)
         average = self._average(shown, self.stabilizer_, self.weights_)
         return average.astype(X.dtype, copy=False)
 
@@ -241,8 +239,7 @@ class AutoDenoiser(LightPickle, BaseDenoiser):
         X = self._checked(X)
         if y is not None:
             return true_score(y, X, self._denoise)
-        output, divergence = self.output_and_divergence(X, check_noise(self.noise_, X))
-        return -float(np.nanmean(squared_error(X, output) + divergence, dtype=np.float64))
+        return sure_score(X, *self.output_and_divergence(X, check_noise(self.noise_, X)))
 
     @property
     def estimated_mse_(self) -> float:
@@ -382,12 +379,6 @@ class AutoDenoiser(LightPickle, BaseDenoiser):
             f"Estimated PSNR: {self.estimated_psnr_:.2f} dB ({low:.2f} to {high:.2f}), for a peak "
             f"of {self.error_estimate_.data_range:.4g}."
         )
-
-
-def _in_range(X: np.ndarray) -> np.ndarray:
-    """Return data as float64 where float32 could not hold what is worked out from them."""
-    size = float(np.sqrt(np.nanmean(np.square(X, dtype=np.float64))))
-    return X if _LEAST_SIZE < size < _LARGEST_SIZE else X.astype(np.float64, copy=False)
 
 
 def _denoised(wrapper: JInvariantWrapper, X: np.ndarray) -> np.ndarray:

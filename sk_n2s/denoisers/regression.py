@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import combinations_with_replacement, pairwise, product
+from collections.abc import Sequence
+from itertools import pairwise, product
 from math import ceil, prod
 from numbers import Integral, Real
 from typing import Any
@@ -18,8 +18,9 @@ from sklearn.utils.parallel import Parallel, delayed
 from .._utils.base import BaseDenoiser
 from ..losses import true_score
 from ..masking.fills import MeanFill
-from ..masking.partitions import GridPartition
+from ..masking.partitions import default_grid
 from ..masking.views import View, ViewPlan
+from ._windows import Windows
 
 __all__ = ["RegressionDenoiser"]
 
@@ -28,9 +29,6 @@ _SCALES = {1: (1, 2, 4, 8, 16), 2: (1, 2), 3: (1,)}
 
 #: Windows reach this many times the largest scale.
 _TRUNCATE = 2
-
-#: Numbers in the windows that are gathered together, which bounds the memory.
-_BLOCK = 2**21
 
 #: With fewer rows than this a regressor is not fitted, and the local mean is the answer.
 _FEWEST = 20
@@ -150,13 +148,7 @@ class RegressionDenoiser(BaseDenoiser):
         self._validate_params()
         axes = self.axes(X.ndim).neighbours
         self._checked_scales(len(axes))
-        if all(X.shape[a] == 1 for a in axes):
-            raise ValueError(
-                f"X of shape {X.shape} has n_samples = 1 entry along the axes {axes}: there "
-                "is no other entry to predict it from."
-            )
-        partition = GridPartition(tuple(min(4, X.shape[a]) for a in axes))
-        return ViewPlan(partition, MeanFill(), axes, True)
+        return ViewPlan(default_grid(X, axes), MeanFill(), axes, True)
 
     def predict_view(self, view: View) -> np.ndarray:  # noqa: D102
         return self._invariant(view.input)[view.where]
@@ -183,7 +175,7 @@ class RegressionDenoiser(BaseDenoiser):
         reaches = tuple(
             0 if a == batch else min(reach, n - 1) for a, n in enumerate(values.shape[:-1])
         )
-        windows = _Windows(values, reaches, self.radius, scales)
+        windows = Windows(values, reaches, self.radius, scales)
         tiles = _tiles(values.shape[:-1], self.n_folds)
         seeds = check_random_state(self.random_state).randint(2**31 - 1, size=len(tiles))
         regressor = HistGradientBoostingRegressor() if self.regressor is None else self.regressor
@@ -269,93 +261,6 @@ class RegressionDenoiser(BaseDenoiser):
         return true_score(X if y is None else y, X, self._denoise)
 
 
-class _Windows:
-    """What surrounds each entry, without the entry.
-
-    The exact forms of the linear filters subtract an entry from a sum that held it, and
-    leave its trace in the last digit, which a tree would turn into a step. Windows without
-    their centres hold no trace at all, and NaN beyond the border, where other border modes
-    put copies of the entry.
-
-    Parameters
-    ----------
-    values : ndarray of float64, shape (…, n_channels)
-        The data.
-    reaches : tuple of int
-        How far windows reach along each axis but the last.
-    radius : int
-        Neighbours within this distance are features themselves.
-    scales : tuple of float
-        The scales of the other features.
-    """
-
-    def __init__(
-        self,
-        values: np.ndarray,
-        reaches: tuple[int, ...],
-        radius: int,
-        scales: tuple[float, ...],
-    ):
-        self.values = values
-        self.reaches = reaches
-        pad = [(r, r) for r in reaches]
-        padded = np.pad(values, [*pad, (0, 0)], constant_values=np.nan)
-        self.padded = np.ascontiguousarray(padded)  # positions are counted in this order
-        offsets = np.array(list(product(*(range(-r, r + 1) for r in reaches))))
-        offsets = offsets[(offsets != 0).any(axis=1)]
-        strides = np.array(self.padded.strides[:-1]) // self.padded.itemsize
-        self.steps = offsets @ strides
-        square = np.square(offsets).sum(axis=1)
-        axes = [a for a, r in enumerate(reaches) if r]
-        columns = list(np.eye(len(offsets))[np.abs(offsets).max(axis=1) <= radius])
-        gaussians = []
-        for s in scales:
-            weight = np.exp(-square / (2 * s**2))
-            weight /= weight.sum()
-            gaussians.append(weight)
-            columns.append(weight)
-            columns.extend(weight * offsets[:, a] / s for a in axes)
-            columns.extend(
-                weight * (offsets[:, a] * offsets[:, b] / s**2 - (a == b))
-                for a, b in combinations_with_replacement(axes, 2)
-            )
-        self.linear = np.stack(columns, axis=1)
-        self.spread = np.stack(gaussians, axis=1)
-        self.local = gaussians[0]
-        # Half as far again as the scale: at scale 1, all adjacent entries of an image.
-        balls = [square <= max(1, 1.5 * s) ** 2 for s in scales]
-        self.balls = [np.flatnonzero(ball) for ball in balls]
-
-    def blocks(self, places: np.ndarray) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
-        """Yield the local means and the features of places, for each channel, in blocks."""
-        shape, n_channels = self.values.shape[:-1], self.values.shape[-1]
-        step = max(1, _BLOCK // len(self.steps))
-        flat = self.padded.ravel()
-        for start in range(0, len(places), step):
-            rows = slice(start, start + step)
-            index = np.unravel_index(places[rows], shape)
-            index = tuple(i + r for i, r in zip(index, self.reaches, strict=True))
-            centre = np.ravel_multi_index(index, self.padded.shape[:-1]) * n_channels
-            found = [self._describe(flat[centre[:, None] + self.steps + c])
-                     for c in range(n_channels)]  # fmt: skip
-            mean, features = (np.stack(parts, axis=1) for parts in zip(*found, strict=True))
-            yield rows, mean, features
-
-    def _describe(self, window: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        seen = ~np.isnan(window)
-        whole = bool(seen.all())
-        known = window if whole else np.where(seen, window, 0)
-        weight = self.local.sum() if whole else seen @ self.local
-        with np.errstate(invalid="ignore"):
-            mean = known @ self.local / weight
-        difference = window - mean[:, None]
-        if not whole:
-            difference[~seen] = 0
-        parts = [difference @ self.linear, np.sqrt(np.square(difference) @ self.spread)]
-        parts += [np.median(difference[:, ball], axis=1)[:, None] for ball in self.balls]
-        return mean, np.concatenate(parts, axis=1)
-
-
 def _tiles(shape: tuple[int, ...], n_folds: int) -> list[tuple[slice, ...]]:
     """Cut an array into tiles; each prime factor cuts what is then the longest axis."""
     counts = [1] * len(shape)
@@ -377,7 +282,7 @@ def _tiles(shape: tuple[int, ...], n_folds: int) -> list[tuple[slice, ...]]:
 
 
 def _predict_tile(
-    windows: _Windows, tile: tuple[slice, ...], regressor: Any, max_samples: int, seed: int
+    windows: Windows, tile: tuple[slice, ...], regressor: Any, max_samples: int, seed: int
 ) -> np.ndarray:
     """Return the prediction of a tile, by regressors that were fitted to what does not see it."""
     values = windows.values
@@ -420,7 +325,7 @@ def _predict_tile(
 
 
 def _fit(
-    windows: _Windows, places: np.ndarray, regressor: Any, seed: int
+    windows: Windows, places: np.ndarray, regressor: Any, seed: int
 ) -> tuple[np.ndarray, list] | None:
     """Return the unit of each channel and a regressor for each, or None without rows."""
     if len(places) < _FEWEST:

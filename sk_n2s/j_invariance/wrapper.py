@@ -18,21 +18,19 @@ from .._utils.lazy import as_float_data, in_memory, is_lazy
 from ..denoisers.calling import apply_denoiser, name_of
 from ..denoisers.isolation import fresh_copy
 from ..denoisers.traits import Reach, get_exact_form, reach_of, traits_of
-from ..losses import squared_error, true_score
+from ..losses import true_score
 from ..masking.fills import Fill, check_fill
-from ..masking.partitions import GridPartition, Partition
+from ..masking.partitions import Partition, default_grid
 from ..masking.views import NothingVisible, View, ViewPlan
 from ..noise.model import NoiseModel, check_noise
 from ..risk.blending import BLEND_REACH, Blend, blend
 from ..risk.noise_level import noise_of
-from ..risk.sure import divergence_of, probed_divergence
+from ..risk.sure import divergence_of, probed_divergence, sure_score
 from .blockwise import in_blocks
+from .gaps import fill_gaps, without_gaps
 from .parameters import DenoiserParameters
 
 __all__ = ["JInvariantWrapper"]
-
-#: Stride of the default grid.
-_STRIDE = 4
 
 
 class JInvariantWrapper(DenoiserParameters, BaseDenoiser):
@@ -200,14 +198,7 @@ class JInvariantWrapper(DenoiserParameters, BaseDenoiser):
             exact = form is not None and self.partition is None and not blocked
         else:
             exact = self.method == "exact"
-        partition = self.partition
-        if partition is None:
-            partition = GridPartition(tuple(min(_STRIDE, X.shape[a]) for a in axes))
-            if all(X.shape[a] == 1 for a in axes):
-                raise ValueError(
-                    f"X of shape {X.shape} has n_samples = 1 entry along the axes {axes}: there "
-                    "is no other entry to predict it from."
-                )
+        partition = default_grid(X, axes) if self.partition is None else self.partition
         fill = check_fill(self.fill)
         fill.check(len(axes))
         plan = ViewPlan(partition, fill, axes, exact)
@@ -223,9 +214,9 @@ class JInvariantWrapper(DenoiserParameters, BaseDenoiser):
             return self._answer(form, view.input, copy=False)[view.where]
         # Where no entry is near enough, that of all others of the item, or else of all items.
         answer = self._answer(
-            partial(_without_gaps, form=form), view.input, allow_nan=True, copy=False
+            partial(without_gaps, form=form), view.input, allow_nan=True, copy=False
         )
-        return _fill_gaps(answer, view.input)[view.where]
+        return fill_gaps(answer, view.input)[view.where]
 
     def _answer(self, denoiser: Any, X: np.ndarray, **options: Any) -> np.ndarray:
         """Return the answer of a denoiser, or of a fresh copy of one that keeps state."""
@@ -390,9 +381,8 @@ class JInvariantWrapper(DenoiserParameters, BaseDenoiser):
         if y is not None:
             return true_score(y, X, self._denoise)
         if self.scores_output:
-            output, divergence = self.output_and_divergence(X, self._noise_of(X))
-            return -float(np.nanmean(squared_error(X, output) + divergence, dtype=np.float64))
-        return -float(np.nanmean(squared_error(X, self._invariant(X)), dtype=np.float64))
+            return sure_score(X, *self.output_and_divergence(X, self._noise_of(X)))
+        return sure_score(X, self._invariant(X))
 
     @property
     def scores_output(self) -> bool:
@@ -402,20 +392,3 @@ class JInvariantWrapper(DenoiserParameters, BaseDenoiser):
         score well by the J-invariant prediction, while its plain output is the noisy data.
         """
         return self.output == "plain" and self.partition is None
-
-
-def _without_gaps(X: np.ndarray, *, form: Callable, **params: Any) -> np.ndarray:
-    """Return the exact form's answer for one item, with its gaps filled."""
-    return _fill_gaps(form(X, **params), X)
-
-
-def _fill_gaps(answer: np.ndarray, X: np.ndarray) -> np.ndarray:
-    """Fill where an exact form had no entry to predict from: the mean of all *other* entries."""
-    gaps = np.isnan(answer)
-    visible = ~np.isnan(X)
-    others = visible.sum() - visible
-    if not (gaps & (others > 0)).any():
-        return answer
-    known = np.where(visible, X, 0)
-    mean = (known.sum(dtype=np.float64) - known) / np.maximum(others, 1)
-    return np.where(gaps & (others > 0), mean.astype(X.dtype), answer)

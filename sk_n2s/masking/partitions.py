@@ -30,8 +30,12 @@ __all__ = [
     "RandomPartition",
     "ColumnPartition",
     "PairPartition",
+    "default_grid",
 ]
 
+
+#: Stride of the default grid.
+_STRIDE = 4
 
 #: Axes, and a length along each of them.
 Lengths = tuple[tuple[int, ...], tuple[int, ...]]
@@ -101,7 +105,7 @@ class GridPartition(Partition):
            [2, 3, 2, 3]])
     """
 
-    stride: int | tuple[int, ...] = 4
+    stride: int | tuple[int, ...] = _STRIDE
 
     def _strides(self, X: np.ndarray, axes: AxesToCut) -> Lengths:
         """Return the axes that are cut, and the stride along each of them."""
@@ -160,6 +164,16 @@ class GridPartition(Partition):
     def order(self, X: np.ndarray, axes: AxesToCut = None) -> list[int]:  # noqa: D102
         strides = self._strides(X, axes)[1]
         return np.ravel_multi_index(tuple(_spread_over_grid(strides).T), strides).tolist()
+
+
+def default_grid(X: np.ndarray, axes: tuple[int, ...]) -> GridPartition:
+    """Return the grid that data are divided by where no partition is given."""
+    if all(X.shape[a] == 1 for a in axes):
+        raise ValueError(
+            f"X of shape {X.shape} has n_samples = 1 entry along the axes {axes}: there "
+            "is no other entry to predict it from."
+        )
+    return GridPartition(tuple(min(_STRIDE, X.shape[a]) for a in axes))
 
 
 @dataclass(frozen=True)

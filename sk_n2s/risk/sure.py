@@ -11,13 +11,15 @@ that the noise makes. All outputs are thus compared on one scale.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from .._utils.arrays import squares_fit
+from ..losses import squared_error
 from ..noise.model import NoiseModel
 
-__all__ = ["divergence_of", "probed_divergence"]
+__all__ = ["divergence_of", "probed_divergence", "sure_score"]
 
 #: The probe's step, in standard deviations of the noise: large enough for what jumps, as
 #: hard thresholds do, and small enough to be a derivative.
@@ -86,3 +88,8 @@ def divergence_of(derivative: np.ndarray, variance: float | np.ndarray) -> np.nd
     factor = np.asarray(2 * np.asarray(variance, np.float64))
     dtype = derivative.dtype if squares_fit(float(np.mean(factor))) else np.float64
     return np.multiply(derivative, factor, dtype=dtype)
+
+
+def sure_score(X: np.ndarray, output: np.ndarray, divergence: Any = 0.0) -> float:
+    """Return minus the estimated risk of an output; one that is J-invariant has no divergence."""
+    return -float(np.nanmean(squared_error(X, output) + divergence, dtype=np.float64))
