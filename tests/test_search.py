@@ -826,6 +826,7 @@ def test_copies_in_memory_keep_the_data(noisy):
         ("sure", "invariant", False),
         ("sure", "blend", True),
         ("sure", "plain", True),
+        ("gcv", "plain", False),  # whose scores no level of the noise is part of
     ],
 )
 @pytest.mark.parametrize("where", ["alone", "pipeline", "halving"])
