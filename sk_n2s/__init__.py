@@ -16,7 +16,7 @@ from .masking import (
     Partition,
     RandomPartition,
 )
-from .noise import GeneralizedAnscombe
+from .noise import GeneralizedAnscombe, OutlierMasker
 from .search import (
     SelfSupervisedHalvingSearchCV,
     SelfSupervisedRandomizedSearchCV,
@@ -34,6 +34,7 @@ __all__ = [
     "GeneralizedAnscombe",
     "GridPartition",
     "JInvariantWrapper",
+    "OutlierMasker",
     "PairPartition",
     "Partition",
     "RandomPartition",

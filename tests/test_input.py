@@ -15,6 +15,7 @@ from sk_n2s import (
     AutoDenoiser,
     GeneralizedAnscombe,
     JInvariantWrapper,
+    OutlierMasker,
     RandomPartition,
     SelfSupervisedSearchCV,
     SelfSupervisedStacker,
@@ -135,6 +136,7 @@ ESTIMATORS = {
     "auto": AutoDenoiser("fast"),
     "regression": RegressionDenoiser(Ridge(), random_state=0),
     "anscombe": GeneralizedAnscombe(),
+    "outliers": OutlierMasker(),
 }
 
 

@@ -11,6 +11,7 @@ from sk_n2s import (
     AutoDenoiser,
     GeneralizedAnscombe,
     JInvariantWrapper,
+    OutlierMasker,
     SelfSupervisedHalvingSearchCV,
     SelfSupervisedRandomizedSearchCV,
     SelfSupervisedSearchCV,
@@ -50,6 +51,7 @@ ESTIMATORS = [
     RegressionDenoiser(Ridge(), radius=1, scales=(1,)),
     GeneralizedAnscombe(),
     GeneralizedAnscombe(gain=None),
+    OutlierMasker(),
     *NETWORKS,
 ]
 
@@ -59,7 +61,7 @@ def _expected(estimator):
     passed = set()
     if not hasattr(estimator, "score"):
         passed |= {name for name, why in EXPECTED.items() if why == _CLEAN}
-    if isinstance(estimator, GeneralizedAnscombe):  # which works entry by entry
+    if isinstance(estimator, GeneralizedAnscombe | OutlierMasker):  # which work entry by entry
         passed |= {name for name, why in EXPECTED.items() if why == _ROWS}
     if estimator in NETWORKS:  # which take images
         passed.add("check_fit1d")

@@ -5,6 +5,7 @@ from .curve import NoiseCurve, estimate_noise_curve
 from .level import estimate_noise
 from .map import NoiseMap, estimate_noise_map
 from .model import NoiseModel, estimate_noise_model
+from .outliers import OutlierMasker, Tails, estimate_tails, find_outliers
 from .stabilization import GeneralizedAnscombe
 
 __all__ = [
@@ -13,9 +14,13 @@ __all__ = [
     "NoiseCurve",
     "NoiseMap",
     "NoiseModel",
+    "OutlierMasker",
+    "Tails",
     "estimate_noise",
     "estimate_noise_correlation",
     "estimate_noise_curve",
     "estimate_noise_map",
     "estimate_noise_model",
+    "estimate_tails",
+    "find_outliers",
 ]
