@@ -53,7 +53,7 @@ _SAMPLE = 2**14
 _IMPULSES, _VALUES = 0.002, 4
 
 #: So many of the lone entries that have it are far from their prediction.
-_FAR = 0.4
+_FAR = 0.3
 
 #: Regular patterns are looked for within this distance, if so many outliers were found.
 _PERIOD, _PATTERN = 32, 8
@@ -462,7 +462,8 @@ def _ranked(X: Array, step: int) -> _Ranks:
     offsets = np.array([(-2,), (-1,), (1,), (2,)] if n == 1 else steps) * step
     reach = int(offsets.max())
     padded = np.pad(X, reach, mode="reflect")
-    found = _Ranks(*(np.empty_like(X) for _ in range(5)), np.empty(X.shape, dtype=bool))
+    empty = [np.empty_like(X) for _ in range(5)]
+    found = _Ranks._make([*empty, np.empty(X.shape, dtype=bool)])
     k, last, half = min(2, n) - 1, len(offsets) - 1, len(offsets) // 2
     rows = max(1, _SLAB * X.shape[0] // X.size)
     for start in range(0, X.shape[0], rows):
@@ -586,7 +587,9 @@ def _impulses(data: _Data, look: _Look) -> tuple[Array, Array]:
         if not _is_spike(values[known], v):
             continue
         at = known & (values == v)
-        near, wide = (_share_by_chance(at) * (side**values.ndim - 1) for side in (3, 5))
+        share = _share_by_chance(at)
+        near, wide = (share * (side**values.ndim - 1) for side in (3, 5))
+        near *= 1.6  # a margin, since true values lie among them
         alike = _alike(at, 3)
         lone = at & (alike < near + 3 * np.sqrt(near) + 0.5)
         # No line: its entries have two such neighbours, who have others.
