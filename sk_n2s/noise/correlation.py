@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from .._utils.arrays import as_float_array, per_axis, split_axes
+from .._utils.tiling import sample
 from ._autocovariance import autocovariance, products_at_lags
 from ._blocks import items
 from ._spectra import NEGLIGIBLE, Spectra, block_sides, blocks_of, transformed, usable_blocks
@@ -24,9 +24,6 @@ _FEW = 0.02
 
 #: At most so many entries are looked at.
 _MOST = 2**18
-
-#: An axis of the data, or none.
-_Axis = int | None
 
 #: Values of shape (channels, *shape), and where all channels were measured.
 _Part = tuple[np.ndarray, np.ndarray | None]
@@ -74,6 +71,29 @@ class NoiseCorrelation(NamedTuple):
         """The largest lag along each axis that is correlated beyond doubt."""
         places = np.argwhere(self.footprint) - self.map.shape[0] // 2
         return tuple(np.abs(places).max(axis=0, initial=0).tolist())
+
+    def blind_spot(self, axes: tuple[int, ...]) -> Any:
+        """Return what has to be hidden with an entry: a footprint for `BlindSpotPartition`.
+
+        Parameters
+        ----------
+        axes : tuple of int
+            The axes of the data that are cut.
+
+        Returns
+        -------
+        ndarray of bool, or tuple of int and None
+            Which entries around it have noise that depends on its own, beyond doubt; how many
+            on both sides along each axis if whole lines have, which None stands for.
+        """
+        reach = dict(zip(self.axes, self.reach, strict=True))
+        lines = [a for a, share in zip(self.axes, self.stripes, strict=True) if share]
+        if lines:
+            return tuple(None if a in lines else reach.get(a, 0) for a in axes)
+        middle = self.map.shape[0] // 2
+        near = tuple(slice(middle - n, middle + n + 1) for n in self.reach)
+        shape = [2 * reach.get(a, 0) + 1 for a in axes]
+        return self.footprint[near].reshape(shape)
 
     @property
     def verdict(self) -> str:
@@ -148,7 +168,7 @@ def estimate_noise_correlation(
             f"X of shape {X.shape} is too small to tell the correlation of its noise over "
             f"max_lag={max_lag} entries: at least {width} are needed along each axis."
         )
-    parts = list(_parts(X, axes, channel, batch, width))
+    parts = list(_parts(*sample(X, channel, batch, _MOST)))
     sides = block_sides([values.shape[1:] for values, _ in parts])
     usable = [usable_blocks(values, measured, sides) for values, measured in parts]
     if not any(u.any() for u in usable) and all(np.ptp(values) == 0 for values, _ in parts):
@@ -167,7 +187,7 @@ def estimate_noise_correlation(
         sums = [products_at_lags(v, q, width, lag) for (v, _), q in zip(parts, quiet, strict=True)]
         return sum(total for total, _ in sums), sum(pairs for _, pairs in sums)
 
-    longest = min(X.shape[a] for a in axes) // 4
+    longest = min(parts[0][0].shape[1:]) // 4
     near, pairs = autocovariance(measure, len(axes), longest)
     found = _as_map(near, max_lag, constant, spectra.is_correlated)
     variance = float(found.max())
@@ -213,32 +233,14 @@ def _as_map(near: np.ndarray, max_lag: int, constant: np.ndarray, correlated: bo
     return found
 
 
-def _parts(
-    X: np.ndarray, axes: tuple[int, ...], channel: _Axis, batch: _Axis, width: int
-) -> Iterator[_Part]:
-    """Yield parts of the data, channels first, and where all channels were measured."""
+def _parts(X: np.ndarray, channel: int | None, batch: int | None) -> Iterator[_Part]:
+    """Yield the items of the data, channels first, and where all channels were measured."""
     n_channels = 1 if channel is None else X.shape[channel]
-    size = n_channels * int(np.prod([X.shape[a] for a in axes]))
-    index: list[Any] = [slice(None)] * X.ndim
-    if batch is not None:
-        n = X.shape[batch]
-        few = min(n, max(1, _MOST // size))
-        index[batch] = np.unique(np.linspace(0, n - 1, few).astype(int))
-    scale = (_MOST / size) ** (1 / len(axes)) / 2
-    cuts = []
-    for axis in axes:  # of large data, a part in the middle of each half
-        n = X.shape[axis]
-        length = n if scale >= 0.5 else min(n, max(width, int(n * scale)))
-        starts = {min(max(0, k * n // 4 - length // 2), n - length) for k in (1, 3)}
-        cuts.append([slice(s, s + length) for s in sorted(starts)])
-    for places in product(*cuts):
-        for axis, place in zip(axes, places, strict=True):
-            index[axis] = place
-        found = list(items(X[tuple(index)], channel, batch))
-        for first in range(0, len(found), n_channels):
-            values, known = zip(*found[first : first + n_channels], strict=True)
-            gaps = [k for k in known if k is not None]
-            yield np.stack(values), np.logical_and.reduce(gaps) if gaps else None
+    found = list(items(X, channel, batch))
+    for first in range(0, len(found), n_channels):
+        values, known = zip(*found[first : first + n_channels], strict=True)
+        gaps = [k for k in known if k is not None]
+        yield np.stack(values), np.logical_and.reduce(gaps) if gaps else None
 
 
 def _entries(places: np.ndarray, sides: tuple[int, ...], shape: tuple[int, ...]) -> np.ndarray:
