@@ -223,7 +223,7 @@ class JInvariantWrapper(DenoiserParameters, BaseDenoiser):
 
     def _partition(self, X: np.ndarray, axes: tuple[int, ...]) -> Partition | None:
         """Return the partition that the parameter stands for, or None for the default."""
-        given = BlindSpotPartition() if self.partition == "auto" else self.partition
+        given: Any = BlindSpotPartition() if self.partition == "auto" else self.partition
         if not isinstance(given, BlindSpotPartition) or not given.is_auto:
             return given
         part, channel, batch = sample(X, *self.axes(X.ndim)[:2], _SEEN)

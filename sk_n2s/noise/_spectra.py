@@ -42,8 +42,10 @@ _TINY = np.finfo(np.float64).tiny
 
 #: Texture gives ratios of less than 1 + slack / √n of the power at low to that at high
 #: frequencies, and at a half to three quarters of the highest to that above, where it passes
-#: for noise in n blocks. Below the other two ratios noise is white.
+#: for noise in n blocks. Texture that passes for noise in few blocks does not give the next two
+#: ratios; below the last two noise is white.
 _SLACK = (60.0, 5.0)
+_UNLIKE_TEXTURE = (20.0, 4.0)
 _WHITE = (2.0, 1.15)
 
 
@@ -137,16 +139,19 @@ class Spectra:
         """Return the quietest blocks."""
         return self._order[: max(_FEWEST, int(share * len(self._order)))]
 
-    def _same(self, share: float) -> bool:
-        """Return whether power does not grow among the quietest blocks, and would in texture."""
+    def _growth(self, share: float) -> float:
+        """Return in how many standard errors power grows among the quietest blocks."""
         few = self._first(share)
         n = len(few)
-        if n < _FEWEST:
-            return False
         ranks = rankdata(self._second[few]) - (n + 1) / 2
         places = np.arange(n) - (n - 1) / 2
-        growth = ranks @ places / (places @ places) * np.sqrt(n)
-        return growth < min(_GROWTH, _IN_TEXTURE * np.sqrt(n) - _MARGIN)
+        return ranks @ places / max(places @ places, 1) * np.sqrt(n)
+
+    def _same(self, share: float) -> bool:
+        """Return whether power does not grow among the quietest blocks, and would in texture."""
+        n = len(self._first(share))
+        most = min(_GROWTH, _IN_TEXTURE * np.sqrt(n) - _MARGIN)
+        return n >= _FEWEST and self._growth(share) < most
 
     @cached_property
     def _n_same(self) -> int:
@@ -173,11 +178,13 @@ class Spectra:
     @cached_property
     def is_correlated(self) -> bool:
         """Whether the spectrum is not that of white noise, and not that of texture."""
-        n = self._n_same
-        if not n:
+        if len(self._order) < _FEWEST:
             return False
-        low, middle = (1 + slack / np.sqrt(n) for slack in _SLACK)
-        return self._differs(low, middle) or (self.is_flat and self._has_lags())
+        n = max(1, self._n_same)
+        limits = [1 + slack / np.sqrt(n) for slack in _SLACK]
+        if self._n_same and (self._differs(*limits) or (self.is_flat and self._has_lags())):
+            return True
+        return self._growth(_SHARES[0]) < _GROWTH and self._differs(*_UNLIKE_TEXTURE)
 
     @cached_property
     def is_told(self) -> bool:

@@ -12,11 +12,14 @@ _PARTS = 4
 #: Fewer lines than this tell nothing; offsets count beyond so many standard errors.
 _FEWEST, _ERRORS = 16, 5.0
 
+#: The median of the square of a standard normal variable.
+_NORMAL = 0.4549364
+
 
 def stripe_variance(values: np.ndarray, axis: int) -> float:
-    """Return the variance of what is constant along an axis, or 0 if there is no doubt of it.
+    """Return the variance of what is constant along an axis, or 0 unless it is beyond doubt.
 
-    The offset of a line against the next is measured in parts of the lines that are far
+    The offset of a line against its neighbours is measured in parts of the lines that are far
     apart. Structure differs between them, an offset does not.
     """
     n = values.shape[axis]
@@ -24,7 +27,7 @@ def stripe_variance(values: np.ndarray, axis: int) -> float:
     if not others or n < 2 * _PARTS:
         return 0.0
     along = max(others, key=lambda a: values.shape[a])
-    steps = np.diff(np.moveaxis(values, (axis, along), (-1, 0)), axis=0)
+    steps = np.diff(np.moveaxis(values, (axis, along), (-1, 0)), 2, axis=0)
     length = n // _PARTS
     parts = [
         np.median(steps[..., k * length : (k + 1) * length], axis=-1).ravel() for k in range(_PARTS)
@@ -37,9 +40,5 @@ def stripe_variance(values: np.ndarray, axis: int) -> float:
         with_, against = (np.median(np.square(parts[a] + s * parts[b])) for s in (1, -1))
         if with_ - against <= _ERRORS / np.sqrt(parts[0].size) * (with_ + against):
             return 0.0
-        found.append((with_ - against) / 4 / _NORMAL / 2)
+        found.append((with_ - against) / 4 / _NORMAL / 6)
     return float(min(found))
-
-
-#: The median of the square of a standard normal variable.
-_NORMAL = 0.4549364

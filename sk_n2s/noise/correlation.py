@@ -19,6 +19,10 @@ __all__ = ["NoiseCorrelation", "estimate_noise_correlation"]
 #: In so many standard errors chance is not believed.
 _ERRORS = 4.0
 
+#: Entries whose noise has less correlation than this tell little of it: to hide more of them
+#: costs more than it gains.
+_DEPENDENT = 0.2
+
 #: What is constant along an axis counts from this share of the variance on.
 _FEW = 0.02
 
@@ -61,16 +65,16 @@ class NoiseCorrelation(NamedTuple):
     stripes: tuple[float, ...] = ()
     channels: np.ndarray | None = None
 
-    @property
-    def footprint(self) -> np.ndarray:
-        """Whether each lag is correlated beyond doubt; True in the centre."""
-        return np.abs(self.map) > max(_ERRORS * self.error, NEGLIGIBLE)
+    def _beyond(self, least: float) -> np.ndarray:
+        """Return whether each lag is correlated by so much, beyond doubt."""
+        found = np.abs(self.map) > max(_ERRORS * self.error, least)
+        found[(self.map.shape[0] // 2,) * self.map.ndim] = True
+        return found
 
     @property
     def reach(self) -> tuple[int, ...]:
         """The largest lag along each axis that is correlated beyond doubt."""
-        places = np.argwhere(self.footprint) - self.map.shape[0] // 2
-        return tuple(np.abs(places).max(axis=0, initial=0).tolist())
+        return _extent(self._beyond(NEGLIGIBLE))
 
     def blind_spot(self, axes: tuple[int, ...]) -> Any:
         """Return what has to be hidden with an entry: a footprint for `BlindSpotPartition`.
@@ -86,14 +90,14 @@ class NoiseCorrelation(NamedTuple):
             Which entries around it have noise that depends on its own, beyond doubt; how many
             on both sides along each axis if whole lines have, which None stands for.
         """
-        reach = dict(zip(self.axes, self.reach, strict=True))
+        strong = self._beyond(_DEPENDENT)
+        reach = dict(zip(self.axes, _extent(strong), strict=True))
         lines = [a for a, share in zip(self.axes, self.stripes, strict=True) if share]
         if lines:
             return tuple(None if a in lines else reach.get(a, 0) for a in axes)
         middle = self.map.shape[0] // 2
-        near = tuple(slice(middle - n, middle + n + 1) for n in self.reach)
-        shape = [2 * reach.get(a, 0) + 1 for a in axes]
-        return self.footprint[near].reshape(shape)
+        near = tuple(slice(middle - n, middle + n + 1) for n in reach.values())
+        return strong[near].reshape([2 * reach.get(a, 0) + 1 for a in axes])
 
     @property
     def verdict(self) -> str:
@@ -108,6 +112,12 @@ class NoiseCorrelation(NamedTuple):
             if share:
                 text += f", {share:.0%} of it constant along axis {axis}"
         return text if parts or self.is_told else "independent, as far as can be told"
+
+
+def _extent(found: np.ndarray) -> tuple[int, ...]:
+    """Return how far from the centre a map is True along each axis."""
+    places = np.argwhere(found) - found.shape[0] // 2
+    return tuple(np.abs(places).max(axis=0).tolist())
 
 
 def estimate_noise_correlation(
@@ -177,7 +187,7 @@ def estimate_noise_correlation(
     spectra = Spectra(np.concatenate(coefficients), sides)
     quiet, first = [], 0
     for (values, _), places in zip(parts, usable, strict=True):
-        last = first + np.count_nonzero(places)
+        last = first + int(np.count_nonzero(places))
         places[places] = spectra.quiet[first:last]
         quiet.append(_entries(places, sides, values.shape[1:]))
         first = last
@@ -185,7 +195,7 @@ def estimate_noise_correlation(
 
     def measure(width: int, lag: int) -> tuple[np.ndarray, np.ndarray]:
         sums = [products_at_lags(v, q, width, lag) for (v, _), q in zip(parts, quiet, strict=True)]
-        return sum(total for total, _ in sums), sum(pairs for _, pairs in sums)
+        return np.sum([s[0] for s in sums], axis=0), np.sum([s[1] for s in sums], axis=0)
 
     longest = min(parts[0][0].shape[1:]) // 4
     near, pairs = autocovariance(measure, len(axes), longest)

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..denoisers import gaussian
 from ..j_invariance import JInvariantWrapper, check_j_invariance
-from ..masking import Partition
+from ..masking import BlindSpotPartition, Partition
 from ._common import SIDES, Check, check_copies, labels_of, named, picture, require, same
 
 __all__ = ["checks"]
@@ -36,7 +36,7 @@ def checks(partition: Partition) -> Iterator[Check]:
     yield check_copies_are_equal
     yield check_what_stands_in_is_not_hidden
     yield check_a_wrapper_with_it_is_j_invariant
-    if getattr(partition, "footprint", None) is not None:
+    if isinstance(partition, BlindSpotPartition):
         yield check_a_prediction_does_not_depend_on_its_footprint
     if getattr(partition, "random_state", 0) is not None:
         yield check_sets_are_the_same_at_every_call
@@ -223,7 +223,7 @@ def check_a_wrapper_with_it_is_j_invariant(partition: Partition) -> None:
     check_j_invariance(wrapper, X, random_state=0, n_sets=2)
 
 
-def check_a_prediction_does_not_depend_on_its_footprint(partition: Partition) -> None:
+def check_a_prediction_does_not_depend_on_its_footprint(partition: BlindSpotPartition) -> None:
     """What a wrapper predicts for an entry does not depend on any entry of its footprint."""
     X, axes = next(_fitting(partition))
     cut = range(X.ndim) if axes is None else axes
