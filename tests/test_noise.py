@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 from scipy import ndimage
 from skimage import data
-from skimage import data
 from skimage.restoration import estimate_sigma
 
 from sk_n2s import JInvariantWrapper
@@ -171,7 +170,7 @@ def test_lines_with_an_offset_of_their_own(axis, share, rng):
     offset = np.sqrt(share) * rng.normal(size=shape)
     X = clean + 0.1 * (offset + np.sqrt(1 - share) * rng.normal(size=clean.shape))
     found = estimate_noise_correlation(X, max_lag=30)
-    assert found.stripes[axis] == pytest.approx(share, abs=0.15)
+    assert found.stripes[axis] == pytest.approx(share, abs=0.2)
     assert found.stripes[1 - axis] == 0
     assert found.reach == ((30, 0) if axis == 0 else (0, 30))
     assert found.blind_spot((0, 1)) == ((None, 0) if axis == 0 else (0, None))
@@ -213,7 +212,7 @@ def test_what_is_missing_has_no_less_noise(share, tolerance, rng):
     assert estimate_noise(ramp) == pytest.approx(1, rel=tolerance)
     assert not estimate_noise_curve(ramp).is_signal_dependent
     if share < 0.5:  # of fewer, no pairs of neighbours are left
-        assert estimate_noise_correlation(ramp).verdict == "independent"
+        assert estimate_noise_correlation(ramp).reach == (0, 0)
 
 
 def test_a_model_of_the_noise(rng):

@@ -623,7 +623,7 @@ def test_an_auto_partition_hides_what_is_correlated(rng):
     honest = JInvariantWrapper(gaussian, partition=square, sigma=2.0).fit(X)
     error = np.mean(honest.transform(X) ** 2)
     assert -auto.fit(X).score(X) == pytest.approx(X.var() + error, rel=0.1)
-    assert -JInvariantWrapper(gaussian, sigma=2.0, method="mask").fit(X).score(X) < 0.6 * X.var()
+    assert -JInvariantWrapper(gaussian, sigma=2.0, method="mask").fit(X).score(X) < 0.7 * X.var()
     assert auto.view_plan(white).partition == GridPartition((4, 4))
     stripes = white + 2 * rng.normal(size=(128, 1))
     assert auto.view_plan(stripes).partition == BlindSpotPartition((0, None))
