@@ -9,6 +9,7 @@ arXiv 1901.11365). `JInvariantWrapper` makes any denoiser J-invariant, and
 from .auto import AutoDenoiser
 from .j_invariance import JInvariantWrapper, check_j_invariance
 from .masking import (
+    BlindSpotPartition,
     CheckerboardPartition,
     ColumnPartition,
     GridPartition,
@@ -29,6 +30,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AutoDenoiser",
+    "BlindSpotPartition",
     "CheckerboardPartition",
     "ColumnPartition",
     "GeneralizedAnscombe",

@@ -3,6 +3,7 @@
 import numpy as np
 
 from sk_n2s import (
+    BlindSpotPartition,
     CheckerboardPartition,
     ColumnPartition,
     GridPartition,
@@ -23,6 +24,10 @@ PARTITIONS = [
     RandomPartition(3, random_state=0),
     ColumnPartition(3),
     PairPartition(),
+    BlindSpotPartition((1, 0), stride=(4, 2)),
+    BlindSpotPartition(((True, False, False), (False, True, False), (False, True, True)), 4),
+    BlindSpotPartition((None, 1)),
+    BlindSpotPartition(1),
 ]
 FILLS = [
     MeanFill(),

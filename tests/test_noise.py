@@ -133,7 +133,58 @@ def test_the_correlation_of_noise(width, verdict, rng):
     assert found.verdict == verdict
     lags = np.abs(np.arange(-4, 5))
     triangles = [np.maximum(1 - lags / n, 0) for n in width]
-    np.testing.assert_allclose(found.map, np.multiply.outer(*triangles), atol=0.13)
+    np.testing.assert_allclose(found.map, np.multiply.outer(*triangles), atol=0.05)
+    assert found.is_told
+    assert found.variance == pytest.approx(1 / np.prod(width), rel=0.05)
+    far = estimate_noise_correlation(clean + noise, max_lag=20)
+    np.testing.assert_array_equal(far.map[16:25, 16:25], found.map)
+    assert far.reach == found.reach
+
+
+@pytest.mark.parametrize("sigma", [2, 5, 20])
+@pytest.mark.parametrize("name", ["camera", "brick", "grass", "gravel", "coins"])
+def test_texture_is_not_correlated_noise(name, sigma, rng):
+    clean = getattr(data, name)()[:256, :256]
+    found = estimate_noise_correlation(clean + rng.normal(scale=sigma, size=clean.shape))
+    assert found.reach == (0, 0)
+    assert not any(found.stripes)
+    if name in ("grass", "gravel") and sigma == 2:
+        assert not found.is_told
+        assert found.verdict == "independent, as far as can be told"
+
+
+def test_correlated_noise_in_a_photograph(rng):
+    clean = data.camera() / 255
+    noise = ndimage.uniform_filter(rng.normal(size=clean.shape), 3, mode="wrap")
+    found = estimate_noise_correlation(clean + 0.1 * noise / noise.std(), max_lag=8)
+    lags = np.maximum(1 - np.abs(np.arange(-8, 9)) / 3, 0)
+    np.testing.assert_allclose(found.map, np.multiply.outer(lags, lags), atol=0.12)
+
+
+@pytest.mark.parametrize("share", [0.2, 0.9])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_lines_with_an_offset_of_their_own(axis, share, rng):
+    clean = data.camera()[100:356, 100:356] / 255
+    shape = [256, 256]
+    shape[axis] = 1
+    offset = np.sqrt(share) * rng.normal(size=shape)
+    X = clean + 0.1 * (offset + np.sqrt(1 - share) * rng.normal(size=clean.shape))
+    found = estimate_noise_correlation(X, max_lag=30)
+    assert found.stripes[axis] == pytest.approx(share, abs=0.2)
+    assert found.stripes[1 - axis] == 0
+    assert found.reach == ((30, 0) if axis == 0 else (0, 30))
+    assert found.blind_spot((0, 1)) == ((None, 0) if axis == 0 else (0, None))
+    assert f"of it constant along axis {axis}" in found.verdict
+    ramp = np.add.outer(np.arange(256.0), np.arange(256.0))
+    assert not any(estimate_noise_correlation(ramp + X).stripes[1 - axis : 2 - axis])
+
+
+def test_noise_common_to_channels(rng):
+    X = rng.normal(size=(128, 128, 1)) + rng.normal(size=(128, 128, 3))
+    X[..., 2] = rng.normal(size=(128, 128))
+    found = estimate_noise_correlation(X, channel_axis=-1)
+    np.testing.assert_allclose(found.channels, [[1, 0.5, 0], [0.5, 1, 0], [0, 0, 1]], atol=0.05)
+    assert found.verdict == "independent"
 
 
 def test_the_correlation_is_that_within_items_and_channels(rng):
@@ -161,7 +212,7 @@ def test_what_is_missing_has_no_less_noise(share, tolerance, rng):
     assert estimate_noise(ramp) == pytest.approx(1, rel=tolerance)
     assert not estimate_noise_curve(ramp).is_signal_dependent
     if share < 0.5:  # of fewer, no pairs of neighbours are left
-        assert estimate_noise_correlation(ramp).verdict == "independent"
+        assert estimate_noise_correlation(ramp).reach == (0, 0)
 
 
 def test_a_model_of_the_noise(rng):

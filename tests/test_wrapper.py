@@ -17,6 +17,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from sk_n2s import (
+    BlindSpotPartition,
     ColumnPartition,
     GridPartition,
     JInvariantWrapper,
@@ -608,3 +609,34 @@ def test_partials_that_hold_arrays_are_compared_by_their_values():
         found = wrapper(weights).set_params(denoiser=partial(weighted, weights=other))
         assert found.denoiser_params == {}
     assert clone(wrapper(weights)).denoiser_params == {"power": 2.0}
+
+
+def test_an_auto_partition_hides_what_is_correlated(rng):
+    white = rng.normal(size=(128, 128))
+    X = ndimage.uniform_filter(white, 3, mode="wrap")
+    auto = JInvariantWrapper(gaussian, partition="auto", method="mask", sigma=2.0)
+    square = BlindSpotPartition(np.ones((5, 5), bool))
+    found = auto.view_plan(X).partition.footprint_for(2)[0]
+    assert found.shape == (5, 5)
+    assert found[1:4].all() and found[:, 1:4].all()
+    # A blind spot that is wide enough makes the loss honest: error + variance of the noise.
+    honest = JInvariantWrapper(gaussian, partition=square, sigma=2.0).fit(X)
+    error = np.mean(honest.transform(X) ** 2)
+    assert -auto.fit(X).score(X) == pytest.approx(X.var() + error, rel=0.1)
+    assert -JInvariantWrapper(gaussian, sigma=2.0, method="mask").fit(X).score(X) < 0.7 * X.var()
+    assert auto.view_plan(white).partition == GridPartition((4, 4))
+    stripes = white + 2 * rng.normal(size=(128, 1))
+    assert auto.view_plan(stripes).partition == BlindSpotPartition((0, None))
+
+
+def test_a_blind_spot_that_does_not_fit_is_refused():
+    X = np.zeros((12, 12))
+    for partition, message in (
+        (BlindSpotPartition(), "is found in the data by JInvariantWrapper"),
+        (BlindSpotPartition("none"), "is not known"),
+        (BlindSpotPartition(2, stride=4), "leaves nothing to predict from"),
+        (BlindSpotPartition(np.ones((2, 3), bool)), "an odd length"),
+        (BlindSpotPartition(np.ones(3, bool)), "an odd length"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            partition.get_n_splits(X)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from numbers import Integral
 from typing import Any
@@ -11,17 +12,20 @@ import numpy as np
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from .._utils.arrays import has_nan, per_axis
+from .._utils.arrays import has_nan, per_axis, split_axes
 from .._utils.base import BaseDenoiser
 from .._utils.callbacks import Task, with_callbacks
 from .._utils.lazy import as_float_data, in_memory, is_lazy
+from .._utils.tiling import sample
 from ..denoisers.calling import apply_denoiser, name_of
 from ..denoisers.isolation import fresh_copy
 from ..denoisers.traits import Reach, get_exact_form, reach_of, traits_of
 from ..losses import true_score
+from ..masking.blind_spots import BlindSpotPartition
 from ..masking.fills import Fill, check_fill
 from ..masking.partitions import Partition, default_grid
 from ..masking.views import NothingVisible, View, ViewPlan
+from ..noise.correlation import estimate_noise_correlation
 from ..noise.model import NoiseModel, check_noise
 from ..risk.blending import BLEND_REACH, Blend, blend
 from ..risk.noise_level import noise_of
@@ -31,6 +35,9 @@ from .gaps import fill_gaps, without_gaps
 from .parameters import DenoiserParameters
 
 __all__ = ["JInvariantWrapper"]
+
+#: How far away correlated noise is looked for, in at most so many entries.
+_FAR, _SEEN = 12, 2**18
 
 
 class JInvariantWrapper(DenoiserParameters, BaseDenoiser):
@@ -52,9 +59,10 @@ class JInvariantWrapper(DenoiserParameters, BaseDenoiser):
         a whole, and brought back to the data's scale by the inverses of its steps. What keeps
         state between its calls gets a fresh copy of it for each view
         (`sk_n2s.denoisers.isolation` says where state is looked for).
-    partition : Partition, default=None
+    partition : Partition, "auto" or None, default=None
         Which entries are hidden together. None means ``GridPartition(stride=4)``, with a
-        smaller stride along axes of fewer than four entries.
+        smaller stride along axes of fewer than four entries; "auto" is a
+        `BlindSpotPartition` where the noise of neighbours is correlated, and None otherwise.
     fill : {"mean", "zero", "median", "random"}, Fill or callable, default="mean"
         What hidden entries are replaced with. A callable ``fill(X, hidden)`` is shown NaN
         at the hidden entries.
@@ -136,7 +144,7 @@ class JInvariantWrapper(DenoiserParameters, BaseDenoiser):
 
     _parameter_constraints: dict = {
         "denoiser": "no_validation",  # checked together with its parameters
-        "partition": [Partition, None],
+        "partition": [Partition, StrOptions({"auto"}), None],
         "fill": [str, Fill, callable],
         "output": [StrOptions({"invariant", "plain", "blend"})],
         "method": [StrOptions({"auto", "mask", "exact"})],
@@ -150,7 +158,7 @@ class JInvariantWrapper(DenoiserParameters, BaseDenoiser):
         self,
         denoiser: Any,
         *,
-        partition: Partition | None = None,
+        partition: Partition | str | None = None,
         fill: str | Fill | Callable = "mean",
         output: str = "invariant",
         method: str = "auto",
@@ -194,16 +202,36 @@ class JInvariantWrapper(DenoiserParameters, BaseDenoiser):
                 f"X holds NaN, which the exact form of {name_of(self.denoiser)} does not leave "
                 'out of account: use method="mask" or "auto".'
             )
+        partition = self._partition(X, axes)
         if self.method == "auto":
-            exact = form is not None and self.partition is None and not blocked
+            exact = form is not None and partition is None and not blocked
         else:
             exact = self.method == "exact"
-        partition = default_grid(X, axes) if self.partition is None else self.partition
+        if partition is None:
+            partition = default_grid(X, axes)
         fill = check_fill(self.fill)
         fill.check(len(axes))
         plan = ViewPlan(partition, fill, axes, exact)
         plan.get_n_splits(X)  # a partition that does not fit says so now
         return plan
+
+    def _partition(self, X: np.ndarray, axes: tuple[int, ...]) -> Partition | None:
+        """Return the partition that the parameter stands for, or None for the default."""
+        given: Any = BlindSpotPartition() if self.partition == "auto" else self.partition
+        if not isinstance(given, BlindSpotPartition) or not given.is_auto:
+            return given
+        part, channel, batch = sample(X, *self.axes(X.ndim)[:2], _SEEN)
+        inner = split_axes(part.ndim, channel, batch)[2]
+        longest = min((part.shape[a] - 1) // 4 for a in inner if part.shape[a] > 1)
+        footprint: Any = 0
+        if longest:  # and otherwise the data are too small to tell
+            found = estimate_noise_correlation(
+                part, max_lag=min(_FAR, longest), channel_axis=channel, batch_axis=batch
+            )
+            footprint = found.blind_spot(inner)
+        if self.partition == "auto" and np.size(footprint) == 1:
+            return None
+        return replace(given, footprint=footprint)
 
     def predict_view(self, view: View) -> np.ndarray:  # noqa: D102
         if not view.exact:

@@ -1,6 +1,7 @@
 """What is hidden, and what takes its place: partitions, fills, and the views they make."""
 
 from .base import Partition
+from .blind_spots import BlindSpotPartition
 from .fills import Fill, MeanFill, MedianFill, RandomFill, ZeroFill
 from .partitions import (
     CheckerboardPartition,
@@ -12,6 +13,7 @@ from .partitions import (
 from .views import View, ViewPlan
 
 __all__ = [
+    "BlindSpotPartition",
     "CheckerboardPartition",
     "ColumnPartition",
     "Fill",

@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
-from itertools import product
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import ndimage
 
 from .._utils.arrays import as_float_array, per_axis, split_axes
-from ._blocks import ENOUGH_MEASURED, SMOOTHING, block_means, block_side, items, quiet_blocks
+from .._utils.tiling import sample
+from ._autocovariance import autocovariance, products_at_lags
+from ._blocks import items
+from ._spectra import NEGLIGIBLE, Spectra, block_sides, blocks_of, transformed, usable_blocks
+from ._stripes import stripe_variance
 
 __all__ = ["NoiseCorrelation", "estimate_noise_correlation"]
 
-#: Correlations up to this are not told from what structure leaves.
-_NEGLIGIBLE = 0.1
+#: In so many standard errors chance is not believed.
+_ERRORS = 4.0
+
+#: Entries whose noise has less correlation than this tell little of it: to hide more of them
+#: costs more than it gains.
+_DEPENDENT = 0.2
+
+#: What is constant along an axis counts from this share of the variance on.
+_FEW = 0.02
+
+#: At most so many entries are looked at.
+_MOST = 2**18
+
+#: Values of shape (channels, *shape), and where all channels were measured.
+_Part = tuple[np.ndarray, np.ndarray | None]
 
 
 class NoiseCorrelation(NamedTuple):
@@ -23,25 +39,65 @@ class NoiseCorrelation(NamedTuple):
     Attributes
     ----------
     map : ndarray of shape (2 * max_lag + 1,) * n_axes
-        The correlation at each lag; 1 in the centre.
+        The correlation at each lag: 1 in the centre, and 0 elsewhere unless it is beyond
+        doubt that there is any.
     error : float
         Its standard error.
     axes : tuple of int
         The axis of the data behind each axis of the map.
+    is_told : bool
+        Whether the data tell. If not, structure is everywhere, and correlated noise would
+        look like it.
+    variance : float
+        The variance of the noise, of which the map tells the share at each lag.
+    stripes : tuple of float
+        For each of these axes, the share of the variance of the noise that is constant along
+        the whole of it: rows that share an offset are constant along axis 1.
+    channels : ndarray of shape (n_channels, n_channels) or None
+        The correlation of the noise between channels; None without channels.
     """
 
     map: np.ndarray
     error: float
     axes: tuple[int, ...]
+    is_told: bool = True
+    variance: float = 1.0
+    stripes: tuple[float, ...] = ()
+    channels: np.ndarray | None = None
+
+    def _beyond(self, least: float) -> np.ndarray:
+        """Return whether each lag is correlated by so much, beyond doubt."""
+        found = np.abs(self.map) > max(_ERRORS * self.error, least)
+        found[(self.map.shape[0] // 2,) * self.map.ndim] = True
+        return found
 
     @property
     def reach(self) -> tuple[int, ...]:
         """The largest lag along each axis that is correlated beyond doubt."""
+        return _extent(self._beyond(NEGLIGIBLE))
+
+    def blind_spot(self, axes: tuple[int, ...]) -> Any:
+        """Return what has to be hidden with an entry: a footprint for `BlindSpotPartition`.
+
+        Parameters
+        ----------
+        axes : tuple of int
+            The axes of the data that are cut.
+
+        Returns
+        -------
+        ndarray of bool, or tuple of int and None
+            Which entries around it have noise that depends on its own, beyond doubt; how many
+            on both sides along each axis if whole lines have, which None stands for.
+        """
+        strong = self._beyond(_DEPENDENT)
+        reach = dict(zip(self.axes, _extent(strong), strict=True))
+        lines = [a for a, share in zip(self.axes, self.stripes, strict=True) if share]
+        if lines:
+            return tuple(None if a in lines else reach.get(a, 0) for a in axes)
         middle = self.map.shape[0] // 2
-        found = np.abs(self.map) > max(4 * self.error, _NEGLIGIBLE)
-        found[(middle,) * self.map.ndim] = False
-        places = np.argwhere(found) - middle
-        return tuple(np.abs(places).max(axis=0).tolist()) if len(places) else (0,) * self.map.ndim
+        near = tuple(slice(middle - n, middle + n + 1) for n in reach.values())
+        return strong[near].reshape([2 * reach.get(a, 0) + 1 for a in axes])
 
     @property
     def verdict(self) -> str:
@@ -51,7 +107,17 @@ class NoiseCorrelation(NamedTuple):
             for axis, lag in zip(self.axes, self.reach, strict=True)
             if lag
         ]
-        return "correlated " + " and ".join(parts) if parts else "independent"
+        text = "correlated " + " and ".join(parts) if parts else "independent"
+        for axis, share in zip(self.axes, self.stripes, strict=False):
+            if share:
+                text += f", {share:.0%} of it constant along axis {axis}"
+        return text if parts or self.is_told else "independent, as far as can be told"
+
+
+def _extent(found: np.ndarray) -> tuple[int, ...]:
+    """Return how far from the centre a map is True along each axis."""
+    places = np.argwhere(found) - found.shape[0] // 2
+    return tuple(np.abs(places).max(axis=0).tolist())
 
 
 def estimate_noise_correlation(
@@ -63,10 +129,14 @@ def estimate_noise_correlation(
 ) -> NoiseCorrelation:
     """Estimate whether the noise of neighbouring entries is correlated.
 
-    J-invariance asks that it is not, or that correlated entries are hidden together. What
-    remains of quiet parts of the data after a wide local mean is subtracted is noise; its
-    correlation is counted from that at the largest lags. Where no part of the data is
-    without fine texture, that counts as correlated noise.
+    J-invariance asks that it is not, or that correlated entries are hidden together. Blocks
+    of the data are ordered by one half of their low frequencies. Of noise, the other half is
+    the same in all of the quietest blocks, where texture makes it grow. If it does not grow,
+    and the spectrum differs from that of white noise by more than faint texture would make
+    it, the noise is correlated, and its correlation is what the quiet blocks have. If it
+    grows, white noise and texture, or correlated noise and texture, are not told apart.
+
+    Data of more than 2¹⁸ entries are looked at in parts.
 
     Parameters
     ----------
@@ -85,7 +155,7 @@ def estimate_noise_correlation(
     Raises
     ------
     ValueError
-        If the data are too small to tell.
+        If the data are too small to tell, or constant.
 
     Examples
     --------
@@ -100,57 +170,92 @@ def estimate_noise_correlation(
     """
     X = as_float_array(X)
     max_lag = per_axis(max_lag, 1, name="max_lag", minimum=1)[0]
-    axes = tuple(
-        a for a in split_axes(X.ndim, channel_axis, batch_axis)[2] if X.shape[a] > 1
-    )  # fmt: skip
+    channel, batch, neighbours = split_axes(X.ndim, channel_axis, batch_axis)
+    axes = tuple(a for a in neighbours if X.shape[a] > 1)
     width = 4 * max_lag + 1
     if not axes or min(X.shape[a] for a in axes) < width:
         raise ValueError(
             f"X of shape {X.shape} is too small to tell the correlation of its noise over "
             f"max_lag={max_lag} entries: at least {width} are needed along each axis."
         )
-    n_axes, count = len(axes), 0.0
-    total = np.zeros((2 * max_lag + 1,) * n_axes)
-    for item, measured in items(X, channel_axis, batch_axis):
-        products, n = _quiet_products(item, measured, max_lag, width)
-        total, count = total + products, count + n
-    centre = (max_lag,) * n_axes
-    if not count or not total[centre] > 0:
+    parts = list(_parts(*sample(X, channel, batch, _MOST)))
+    sides = block_sides([values.shape[1:] for values, _ in parts])
+    usable = [usable_blocks(values, measured, sides) for values, measured in parts]
+    if not any(u.any() for u in usable) and all(np.ptp(values) == 0 for values, _ in parts):
         raise ValueError("X holds no noise whose correlation could be told: it is constant.")
-    # Structure that is left is as strong at the largest lags as it is at the smaller ones,
-    # and so is what the subtracted mean took away; noise is not.
-    border = np.ones(total.shape, dtype=bool)
-    border[(slice(1, -1),) * n_axes] = False
-    noise = total - total[border].mean()
-    corrected = noise / noise[centre]
-    return NoiseCorrelation(corrected, float(1 / np.sqrt(count)), axes)
+    coefficients = [transformed(v, u, sides) for (v, _), u in zip(parts, usable, strict=True)]
+    spectra = Spectra(np.concatenate(coefficients), sides)
+    quiet, first = [], 0
+    for (values, _), places in zip(parts, usable, strict=True):
+        last = first + int(np.count_nonzero(places))
+        places[places] = spectra.quiet[first:last]
+        quiet.append(_entries(places, sides, values.shape[1:]))
+        first = last
+    constant = _constant_along(parts, len(axes))
+
+    def measure(width: int, lag: int) -> tuple[np.ndarray, np.ndarray]:
+        sums = [products_at_lags(v, q, width, lag) for (v, _), q in zip(parts, quiet, strict=True)]
+        return np.sum([s[0] for s in sums], axis=0), np.sum([s[1] for s in sums], axis=0)
+
+    longest = min(parts[0][0].shape[1:]) // 4
+    near, pairs = autocovariance(measure, len(axes), longest)
+    found = _as_map(near, max_lag, constant, spectra.is_correlated)
+    variance = float(found.max())
+    scale = 1 / variance if variance > 0 else 0.0
+    constant[constant * scale < _FEW] = 0
+    error = np.sqrt(np.sum(np.square(near)) / max(pairs, 1.0)) * scale
+    return NoiseCorrelation(
+        found * scale,
+        float(error),
+        axes,
+        spectra.is_told,
+        variance,
+        tuple((constant * scale).tolist()),
+        None if channel is None else spectra.between_channels(),
+    )
 
 
-def _quiet_products(
-    X: np.ndarray, measured: np.ndarray | None, max_lag: int, width: int
-) -> tuple[np.ndarray, float]:
-    """Return the sums of products of an array's noise with itself at each lag."""
-    noise = X - ndimage.uniform_filter(X, width, mode="reflect")
-    known = np.ones(X.shape) if measured is None else measured.astype(np.float64)
-    noise *= known  # what was filled in has no noise
-    slope = ndimage.gaussian_gradient_magnitude(X, 2 * SMOOTHING)
-    side = block_side(X.ndim)
-    inner = tuple(slice(max_lag, max_lag + (n - 2 * max_lag) // side * side) for n in X.shape)
-    power, slope = (block_means(np.square(v[inner]), side) for v in (noise, slope))
-    share = block_means(known[inner], side)
-    full = np.flatnonzero(share >= min(ENOUGH_MEASURED, share.max()))
-    chosen = np.zeros(len(power), dtype=bool)
-    chosen[full[quiet_blocks(power[full] / share[full], slope[full])]] = True
-    quiet = chosen.reshape([(s.stop - s.start) // side for s in inner])
-    for axis in range(X.ndim):
-        quiet = quiet.repeat(side, axis=axis)
-    here, seen = noise[inner][quiet], known[inner][quiet]
-    n = max(1.0, float(seen.sum()))
-    lags = range(-max_lag, max_lag + 1)
-    shape = (len(lags),) * X.ndim
-    products = np.empty(shape)
-    for index, lag in zip(np.ndindex(shape), product(lags, repeat=X.ndim), strict=True):
-        there = tuple(slice(s.start + d, s.stop + d) for s, d in zip(inner, lag, strict=True))
-        pairs = max(1.0, float(np.dot(seen, known[there][quiet])))
-        products[index] = np.dot(here, noise[there][quiet]) * (n / pairs)
-    return products, n
+def _constant_along(parts: list[_Part], n_axes: int) -> np.ndarray:
+    """Return the variance of what is constant along each axis, and subtract it."""
+    variances = np.zeros(n_axes)
+    for values, _ in parts:
+        found = [np.mean([stripe_variance(v, a) for v in values]) for a in range(n_axes)]
+        for axis in np.flatnonzero(found):
+            values -= np.median(values, axis=axis + 1, keepdims=True)
+        variances += found
+    return variances / len(parts)
+
+
+def _as_map(near: np.ndarray, max_lag: int, constant: np.ndarray, correlated: bool) -> np.ndarray:
+    """Return the autocovariance up to a lag, with what is constant along axes."""
+    ndim, reach = near.ndim, near.shape[0] // 2
+    found = np.zeros((2 * max_lag + 1,) * ndim)
+    common = min(reach, max_lag) if correlated else 0
+
+    def around(middle: int) -> tuple[slice, ...]:
+        return (slice(middle - common, middle + common + 1),) * ndim
+
+    found[around(max_lag)] = near[around(reach)]
+    for axis, variance in enumerate(constant):
+        line: list[Any] = [max_lag] * ndim
+        line[axis] = slice(None)
+        found[tuple(line)] += variance
+    return found
+
+
+def _parts(X: np.ndarray, channel: int | None, batch: int | None) -> Iterator[_Part]:
+    """Yield the items of the data, channels first, and where all channels were measured."""
+    n_channels = 1 if channel is None else X.shape[channel]
+    found = list(items(X, channel, batch))
+    for first in range(0, len(found), n_channels):
+        values, known = zip(*found[first : first + n_channels], strict=True)
+        gaps = [k for k in known if k is not None]
+        yield np.stack(values), np.logical_and.reduce(gaps) if gaps else None
+
+
+def _entries(places: np.ndarray, sides: tuple[int, ...], shape: tuple[int, ...]) -> np.ndarray:
+    """Return which entries are in some blocks."""
+    inside = np.zeros((1, *shape), dtype=bool)
+    blocks = blocks_of(inside, sides)
+    blocks[places] = True
+    return inside[0]

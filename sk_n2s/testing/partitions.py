@@ -8,7 +8,7 @@ import numpy as np
 
 from ..denoisers import gaussian
 from ..j_invariance import JInvariantWrapper, check_j_invariance
-from ..masking import Partition
+from ..masking import BlindSpotPartition, Partition
 from ._common import SIDES, Check, check_copies, labels_of, named, picture, require, same
 
 __all__ = ["checks"]
@@ -36,6 +36,8 @@ def checks(partition: Partition) -> Iterator[Check]:
     yield check_copies_are_equal
     yield check_what_stands_in_is_not_hidden
     yield check_a_wrapper_with_it_is_j_invariant
+    if isinstance(partition, BlindSpotPartition):
+        yield check_a_prediction_does_not_depend_on_its_footprint
     if getattr(partition, "random_state", 0) is not None:
         yield check_sets_are_the_same_at_every_call
 
@@ -219,6 +221,31 @@ def check_a_wrapper_with_it_is_j_invariant(partition: Partition) -> None:
     X, axes = next(_fitting(partition))
     wrapper = JInvariantWrapper(gaussian, partition=partition, method="mask")
     check_j_invariance(wrapper, X, random_state=0, n_sets=2)
+
+
+def check_a_prediction_does_not_depend_on_its_footprint(partition: BlindSpotPartition) -> None:
+    """What a wrapper predicts for an entry does not depend on any entry of its footprint."""
+    X, axes = next(_fitting(partition))
+    cut = range(X.ndim) if axes is None else axes
+    wrapper = JInvariantWrapper(gaussian, partition=partition, method="mask").fit(X)
+    before, rng = wrapper.transform(X), np.random.default_rng(0)
+    footprint, lines = partition.footprint_for(len(cut))
+    places = np.argwhere(footprint) - np.array(footprint.shape) // 2
+    for entry in rng.integers(0, X.shape, (5, X.ndim)):
+        around = np.zeros(X.shape, dtype=bool)
+        for place in places:
+            index: list = list(entry)
+            for axis, step, line in zip(cut, place, lines, strict=True):
+                index[axis] = slice(None) if line else index[axis] + step
+            if all(isinstance(i, slice) or 0 <= i < n for i, n in zip(index, X.shape, strict=True)):
+                around[tuple(index)] = True
+        after = wrapper.transform(np.where(around, rng.normal(100, 10, X.shape), X))
+        require(
+            after[tuple(entry)] == before[tuple(entry)],
+            partition,
+            f"shows entries of the footprint of entry {tuple(entry.tolist())} where that is "
+            "predicted: split must hide all of them with it.",
+        )
 
 
 def _fitting(
