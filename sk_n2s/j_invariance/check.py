@@ -74,7 +74,7 @@ def check_j_invariance(
     agree: what is random in the estimator needs a seed.
 
     A denoiser gets a fresh copy of its own state for each view (see
-    `sk_n2s.denoisers.isolation`). State that it keeps elsewhere, in a class, in a file, in
+    `sk_n2s.masking.isolation`). State that it keeps elsewhere, in a class, in a file, in
     compiled code, is found here if it shows in these calls, and is not seen otherwise.
 
     Examples

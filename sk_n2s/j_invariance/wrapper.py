@@ -18,11 +18,11 @@ from .._utils.callbacks import Task, with_callbacks
 from .._utils.lazy import as_float_data, in_memory, is_lazy
 from .._utils.tiling import sample
 from ..denoisers.calling import apply_denoiser, name_of
-from ..denoisers.isolation import fresh_copy
 from ..denoisers.traits import Reach, get_exact_form, reach_of, traits_of
 from ..losses import true_score
 from ..masking.blind_spots import BlindSpotPartition
 from ..masking.fills import Fill, check_fill
+from ..masking.isolation import fresh_copy
 from ..masking.partitions import Partition, default_grid
 from ..masking.views import NothingVisible, View, ViewPlan
 from ..noise.correlation import estimate_noise_correlation
@@ -58,7 +58,7 @@ class JInvariantWrapper(DenoiserParameters, BaseDenoiser):
         output; of a predictor ``fit(X, X).predict(X)``. A Pipeline is made J-invariant as
         a whole, and brought back to the data's scale by the inverses of its steps. What keeps
         state between its calls gets a fresh copy of it for each view
-        (`sk_n2s.denoisers.isolation` says where state is looked for).
+        (`sk_n2s.masking.isolation` says where state is looked for).
     partition : Partition, "auto" or None, default=None
         Which entries are hidden together. None means ``GridPartition(stride=4)``, with a
         smaller stride along axes of fewer than four entries; "auto" is a
@@ -249,7 +249,7 @@ class JInvariantWrapper(DenoiserParameters, BaseDenoiser):
     def _answer(self, denoiser: Any, X: np.ndarray, **options: Any) -> np.ndarray:
         """Return the answer of a denoiser, or of a fresh copy of one that keeps state."""
         channel, batch, _ = self.axes(X.ndim)
-        with fresh_copy(denoiser, self.denoiser_params) as (fresh, params):
+        with fresh_copy(denoiser, self.denoiser_params, X.nbytes) as (fresh, params):
             return apply_denoiser(
                 fresh, X, params, channel_axis=channel, batch_axis=batch, **options
             )

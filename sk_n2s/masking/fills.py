@@ -2,7 +2,8 @@
 
 A fill s(x) depends on visible entries only; the denoiser g then gives the J-invariant
 f(x)_J = g(1_J·s(x) + 1_Jᶜ·x)_J (Batson & Royer 2019, arXiv 1901.11365, section 3).
-A new fill is a subclass of `Fill` with one method, or any callable ``fill(X, hidden)``.
+A new fill is a subclass of `Fill` with one method, or any callable ``fill(X, hidden)``. One that
+keeps state gets a fresh copy of it for each call (see `sk_n2s.masking.isolation`).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from scipy import ndimage
 
 from .._utils.readable import readable
 from .base import Index
+from .isolation import fresh_copy
 
 __all__ = ["Fill", "MeanFill", "MedianFill", "RandomFill", "ZeroFill", "check_fill"]
 
@@ -43,7 +45,7 @@ class Fill(ABC):
         Parameters
         ----------
         X : ndarray
-            The data; what it holds where `visible` is False must not be used.
+            The data, read-only; what they hold where `visible` is False must not be used.
         visible : ndarray of bool, same shape
             True for entries that may be used.
         where : index
@@ -76,8 +78,18 @@ class Fill(ABC):
         hidden = np.broadcast_to(hidden, X.shape)
         axes = tuple(range(X.ndim)) if axes is None else axes
         filled = X.copy()
-        filled[hidden] = self.values(X, ~hidden, hidden, axes)
+        filled[hidden] = values_of(self, X, ~hidden, hidden, axes)
         return filled
+
+
+def values_of(fill: Fill, X: Array, visible: Array, where: Index, axes: Ints) -> Array:
+    """Return what a fill replaces ``X[where]`` with; a user's fill remembers nothing of it."""
+    if type(fill).__module__ == __name__ and not isinstance(fill, _CallableFill):
+        return fill.values(X, visible, where, axes)
+    X = X.view()
+    X.flags.writeable = False
+    with fresh_copy(fill.values, {}, X.nbytes) as (values, _):
+        return values(X, visible, where, axes)
 
 
 #: For each neighbour its weight, which entries have it, its values, and whether they are seen.

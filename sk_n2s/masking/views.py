@@ -18,7 +18,7 @@ import numpy as np
 from .._utils.arrays import block_sums, has_nan
 from .._utils.tiling import Piece
 from .base import Index, Partition
-from .fills import Fill
+from .fills import Fill, values_of
 
 __all__ = ["NothingVisible", "View", "ViewPlan"]
 
@@ -169,13 +169,13 @@ class ViewPlan:
         shown = X.copy()
         stand_in = self.partition.stand_in(X, hidden)
         if stand_in is None:
-            shown[hidden] = self.fill.values(X, visible, hidden, self.axes)
+            shown[hidden] = values_of(self.fill, X, visible, hidden, self.axes)
         else:
             shown[hidden] = stand_in
             visible[hidden] = ~np.isnan(stand_in)
         if missing is not None:
             gaps = np.isnan(shown)
-            shown[gaps] = self.fill.values(shown, visible, gaps, self.axes)
+            shown[gaps] = values_of(self.fill, shown, visible, gaps, self.axes)
         return shown
 
 
