@@ -234,6 +234,7 @@ def helper(X):
 
 ASKS = """
 import logging, re, sys
+import numpy as np
 sys.path.insert(0, {folder!r})
 import package.inner
 import package.inner as other
@@ -259,7 +260,13 @@ def inside(X):
     from package.inner import helper
     return helper(X)
 
-print(*(key_of(JInvariantWrapper(f)) for f in (by_module, by_name, by_string, inside)))
+held = {{by_module, by_name, helper, np.sqrt, frozenset({{1, "a"}}), frozenset({{2, "b"}})}}
+
+def from_a_set(X):
+    return [one(X) for one in held]
+
+functions = (by_module, by_name, by_string, inside, from_a_set)
+print(*(key_of(JInvariantWrapper(f)) for f in functions))
 """
 
 
@@ -277,7 +284,7 @@ def test_keys_are_the_same_in_another_process_unless_a_helper_has_changed(tmp_pa
         )
         keys.append(done.stdout.split())
     assert keys[0] == keys[1]
-    assert not set(keys[1]) & set(keys[2]) and len(set(keys[2])) == 4
+    assert not set(keys[1]) & set(keys[2]) and len(set(keys[2])) == 5
 
 
 def test_keys_tell_code_apart():
@@ -499,6 +506,59 @@ BEHIND = {
         import types
         f = types.MethodType(g, "owner")
         """,
+    "fitted estimators in a set": """
+        from sklearn.preprocessing import StandardScaler
+        s = {StandardScaler().fit([[0.0], [{k}]])}
+        def f(X):
+            return [one.transform(X) for one in s]
+        """,
+    "fitted estimator in a parameter that is copied": """
+        from collections import OrderedDict
+        from sklearn.preprocessing import FunctionTransformer, StandardScaler
+        held = OrderedDict(s=StandardScaler().fit([[0.0], [{k}]]))
+        f = FunctionTransformer(kw_args=held)
+        """,
+    "register that holds what names it": """
+        d = set()
+        def g(X):
+            return X * {k} * len(d)
+        def f(X):
+            return [one(X) for one in d if one is not f]
+        d |= {f, g, len}
+        """,
+    "kinds of arguments": """
+        f = (lambda *a: a) if {k} == 2 else (lambda a: a)
+        """,
+    "generic class": """
+        import typing
+        T = typing.TypeVar("T")
+        class A(typing.Generic[T]):
+            def h(self, X):
+                return X * {k}
+        def f(X):
+            return A().h(X)
+        """,
+    "class made elsewhere": """
+        from dataclasses import make_dataclass
+        A = make_dataclass("A", ["a"], namespace={"h": lambda self: {k}})
+        def f(X):
+            return X * A(1).h()
+        """,
+    "mask": """
+        m = np.ma.array([1, 2, 3], mask=[0, 1, {k} == 3])
+        def f(X):
+            return X * m.sum()
+        """,
+    "method of an object": """
+        f = np.random.default_rng({k}).normal
+        """,
+    "a long chain": """
+        lines = [f"def g{i}(X): return g{i + 1}(X)" for i in range(99)]
+        exec("\\n".join(lines))
+        def g99(X):
+            return X * {k}
+        f = g0
+        """,
 }
 
 
@@ -515,6 +575,15 @@ IMPORTED = {
     "import own.v": "import own.v; return own.v.h(X)",
     "import own.v as w": "import own.v as w; return w.h(X)",
     "what is imported imports": "from .w import h; return h(X)",
+    "a module and a function of one name": "from . import h; return h.h(X)",
+    "what is not there": """
+    try:
+        import nothing_of_this_name as v
+    except ImportError:
+        from . import v
+    return v.h(X)""",
+    "a module handed on": "from . import f, v; return f.call(v, X)",
+    "a module looked into": "from . import v; return getattr(v, 'h')(X)",
 }
 
 
@@ -529,7 +598,9 @@ def test_keys_see_code_that_is_imported_inside_functions(line, tmp_path, monkeyp
         (folder / "own/__init__.py").touch()
         (folder / "own/v.py").write_text(f"def h(X):\n    return X * {k}\n")
         (folder / "own/w.py").write_text("def h(X):\n    from .v import h\n    return h(X)\n")
-        (folder / "own/f.py").write_text(f"def f(X):\n    {line}\n")
+        (folder / "own/h.py").write_text(f"def h(X):\n    return X * {k}\n")
+        call = "def call(module, X):\n    return module.h(X)\n"
+        (folder / "own/f.py").write_text(f"{call}def f(X):\n    {line}\n")
         with monkeypatch.context() as inside:
             inside.syspath_prepend(folder)
             from own.f import f
@@ -543,6 +614,13 @@ def test_copies_leave_the_key_of_a_class_as_it_is():
     before = key_of(f)
     copy.deepcopy(f)
     assert key_of(f) == before
+
+
+def test_an_estimator_that_is_cloned_is_what_its_clone_is():
+    fitted, named = PCA(1).fit(X), PCA(1).set_output(transform="pandas")
+    keys = [key_of(JInvariantWrapper(denoiser)) for denoiser in (PCA(1), fitted, named)]
+    assert keys[0] == keys[1] != keys[2]
+    assert key_of([PCA(1)]) == key_of([fitted]) != key_of([partial(np.dot, fitted)])
 
 
 def test_tensors_are_told_by_their_values():
@@ -573,13 +651,15 @@ def test_a_ufunc_of_a_function_is_refused():
 
 OUTSIDE = """
 import sys
-from sk_n2s.search._keys import _release_of, key_of
+from sk_n2s.search._keys import key_of
+from sk_n2s.search._releases import release_of_place
 import numpy, installed, own
 
 def f(X):
     return numpy.median(installed.helper(own.helper(X)))
 
-print(_release_of("installed", installed.__file__), _release_of("own", own.__file__), key_of(f))
+places = [release_of_place(m.__name__, m.__file__) for m in (installed, own)]
+print(*places, key_of(f))
 """
 
 

@@ -72,9 +72,10 @@ class SelfSupervisedSearchCV(BaseSelfSupervisedSearch):
         where it was, and one with a larger grid evaluates only what is new. An evaluation
         is used again only if the data, the candidate with all its parameters, the code of its
         denoiser, that of all that this names in modules of your own, and the releases of the
-        packages are the same. What is not seen: environment variables, files that the denoiser
-        reads, and names that are worked out when it runs, as by `getattr` or `globals`. What
-        cannot be pickled is refused. Workers on other machines have to reach the folder.
+        packages are the same; what is imported inside functions is imported to be looked at.
+        What is not seen: environment variables, files that the denoiser reads, and names that
+        are worked out when it runs, as by `getattr` or `globals`. What cannot be pickled is
+        refused. Workers on other machines have to reach the folder.
 
     Attributes
     ----------
