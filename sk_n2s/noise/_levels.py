@@ -152,15 +152,15 @@ def levels_of(blocks: Blocks, expected: np.ndarray) -> Levels:
         texture = blocks.slope[chosen].mean() / max(mean, _TINY)
         rows.append((mean, blocks.level[chosen].mean(), variance, texture, *fine))
     mean, level, variance, texture, leak, doubt = np.array(rows).T
-    texture = np.clip(texture - 1, 0, 1e9)
+    texture = np.clip(texture - 1, 0, 1e6)
     usual = max(float(np.median(leak)), _FINE)
-    leak = np.where(leak > usual + 2 * doubt, leak, usual)
+    leak = np.minimum(np.where(leak > usual + 2 * doubt, leak, usual), 1)
     return Levels(mean, level, np.sqrt(variance + _FLOOR**2 + (leak * texture) ** 2), quiet)
 
 
 def _fine(power: np.ndarray, slope: np.ndarray) -> tuple[float, float]:
     """Return by how much the power of blocks in order of their structure grows with it."""
     a, b = np.array_split(np.arange(max(2, int(_HALVES * len(power)))), 2)
-    more = max(slope[b].mean() - slope[a].mean(), _TINY)
+    more = max(slope[b].mean() - slope[a].mean(), 1e-9 * slope[b].mean(), _TINY)
     error = np.sqrt(power[a].var() / len(a) + power[b].var() / len(b))
     return (power[b].mean() - power[a].mean()) / more, error / more

@@ -218,7 +218,8 @@ def _logarithms(relative: float, read_noise: float) -> tuple[np.ndarray, np.ndar
     shares = (np.arange(400) + 0.5) / 400
     gammas = stats.gamma.ppf(shares, 1 / relative) * relative
     gammas /= gammas.mean()
-    normals = read_noise * stats.norm.ppf((np.arange(25) + 0.5) / 25) if read_noise else np.zeros(1)
+    normals = stats.norm.ppf((np.arange(25) + 0.5) / 25) if read_noise else np.zeros(1)
+    normals *= read_noise / (normals.std() or 1)
     values = np.arcsinh(signal[:, None, None] * gammas[:, None] + normals)
     return signal, values.mean(axis=(1, 2)), values.var(axis=(1, 2))
 
