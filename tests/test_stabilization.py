@@ -5,6 +5,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 from sk_n2s import GeneralizedAnscombe, JInvariantWrapper, SelfSupervisedSearchCV
 from sk_n2s.denoisers import tv
+from sk_n2s.noise import ClippedNoise, LogTransform, NoiseCurve, RicianNoise, stabilizer_for
 
 NOISES = [(1.0, 0.0, 0.0), (2.0, 100.0, 5.0), (0.5, 0.0, 0.1)]
 
@@ -84,3 +85,72 @@ def test_inside_a_wrapped_pipeline_the_loss_is_on_the_scale_of_the_data(rng):
     truth = np.mean((search.transform(counts) - signal) ** 2)
     assert -search.best_score_ == pytest.approx(truth + signal.mean(), rel=0.15)
     assert search.best_params_ != {"denoiser__functiontransformer__kw_args": {"weight": 0.1}}
+
+
+def noisy_of(kind, signal, n, rng):
+    """Return noise of that kind about a signal, and what stabilises it."""
+    if kind == "rician":
+        return np.hypot(signal + 2 * rng.normal(size=n), 2 * rng.normal(size=n)), RicianNoise(2.0)
+    if kind == "clipped":
+        noisy = signal + 2 * rng.normal(size=n)
+        return np.clip(noisy, 0, 7), ClippedNoise(2.0, 0.0, 7.0)
+    if kind == "clipped above":
+        noisy = signal + 2 * rng.normal(size=n)
+        return np.minimum(noisy, 7), ClippedNoise(2.0, high=7.0)
+    looks = int(kind.split()[0])
+    read_noise = 0.5 if "read" in kind else 0.0
+    noisy = signal * rng.gamma(looks, 1 / looks, n) + read_noise * rng.normal(size=n)
+    return noisy, LogTransform(1 / looks, read_noise)
+
+
+@pytest.mark.parametrize("signal", [0.3, 2.0, 6.5])
+@pytest.mark.parametrize(
+    "kind", ["1 look", "25 looks", "4 looks, read", "rician", "clipped", "clipped above"]
+)
+def test_other_noise_is_stabilised_and_comes_back_unbiased(kind, signal, rng):
+    n = 200_000
+    X, transformer = noisy_of(kind, signal, n, rng)
+    stable = transformer.fit(X).transform(X)
+    variance = transformer.variance(np.array([signal]))[0]
+    assert stable.var() == pytest.approx(variance, rel=0.03)
+    assert variance < 1.01
+    mean = np.array([stable.mean(), stable.mean() + 1e-3])
+    found = transformer.inverse_transform(mean)
+    slope = (found[1] - found[0]) / 1e-3
+    assert found[0] == pytest.approx(signal, abs=5 * slope * stable.std() / np.sqrt(n) + 2e-3)
+    places = np.array([0.5, 3.0])
+    change = np.diff([transformer.transform(places + e) for e in (-1e-4, 1e-4)], axis=0)[0]
+    np.testing.assert_allclose(transformer.slope(places), change / 2e-4, rtol=1e-5)
+    single = transformer.transform(np.array([1, np.nan], np.float32))
+    assert single.dtype == transformer.inverse_transform(single).dtype == np.float32
+    assert np.isnan(transformer.inverse_transform(single)).tolist() == [False, True]
+
+
+def test_far_beyond_the_tables(rng):
+    log = LogTransform(1.0).fit(np.ones(3))
+    signal = np.geomspace(1e3, 1e8, 5)
+    expected = (np.log(2 * signal / log.scale_) - np.euler_gamma) / (np.pi / np.sqrt(6))
+    np.testing.assert_allclose(log.inverse_transform(expected), signal, rtol=0.01)
+    assert log.inverse_transform(np.array([-50.0]))[0] == 0
+    clipped = ClippedNoise(1.0, low=0.0).fit(np.ones(3))
+    np.testing.assert_allclose(clipped.inverse_transform([1e4]), 1e4)
+    with pytest.raises(ValueError, match="low=2.0 has to be less than high=1.0"):
+        ClippedNoise(1.0, 2.0, 1.0).fit(np.ones(3))
+
+
+@pytest.mark.parametrize(
+    ("curve", "expected"),
+    [
+        (NoiseCurve(2.0, 4.0), "GeneralizedAnscombe(gain=2.0, read_noise=2.0)"),
+        (NoiseCurve(2.0, 4.0, is_signal_dependent=False), "None"),
+        (NoiseCurve(0.0, 0.0, relative=0.25), "LogTransform(0.25)"),
+        (NoiseCurve(0.0, 0.0, rician=3.0), "RicianNoise(3.0)"),
+        (
+            NoiseCurve(0.0, 4.0, 0.0, False, clipped_low=0.1),
+            "ClippedNoise(2.0, low=1.0)",
+        ),
+    ],
+    ids=str,
+)
+def test_each_noise_has_its_stabiliser(curve, expected):
+    assert repr(stabilizer_for(curve, np.arange(1.0, 9.0))) == expected

@@ -2,19 +2,24 @@
 
 from .correlation import NoiseCorrelation, estimate_noise_correlation
 from .curve import NoiseCurve, estimate_noise_curve
+from .estimate import estimate_noise_model
 from .level import estimate_noise
 from .map import NoiseMap, estimate_noise_map
-from .model import NoiseModel, estimate_noise_model
+from .model import NoiseModel
 from .outliers import OutlierMasker, Tails, estimate_tails, find_outliers
 from .stabilization import GeneralizedAnscombe
+from .stabilizers import ClippedNoise, LogTransform, RicianNoise, stabilizer_for
 
 __all__ = [
+    "ClippedNoise",
     "GeneralizedAnscombe",
+    "LogTransform",
     "NoiseCorrelation",
     "NoiseCurve",
     "NoiseMap",
     "NoiseModel",
     "OutlierMasker",
+    "RicianNoise",
     "Tails",
     "estimate_noise",
     "estimate_noise_correlation",
@@ -23,4 +28,5 @@ __all__ = [
     "estimate_noise_model",
     "estimate_tails",
     "find_outliers",
+    "stabilizer_for",
 ]

@@ -5,28 +5,63 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy import special
 
 from .._utils.arrays import as_float_array
-from ._blocks import PORTIONS, all_blocks, quiet_blocks
+from .._utils.tiling import sample
+from ._lattice import grey_levels, lattice_of
+from ._levels import Blocks, Levels, levels_of, measure
+from ._moments import clipped_moments, rician_moments
 
 __all__ = ["NoiseCurve", "estimate_noise_curve"]
 
-#: Data whose noise power is within this share of what counts have are counts.
-_PURE = 0.15
+#: Entries of large data that are looked at.
+_BUDGET = 2**19
 
-#: Texture that is brighter than its surroundings looks like noise that grows with the
-#: signal, but only a little: less than this share of the mean variance.
+#: Fewer blocks than this tell nothing.
+_FEWEST = 40
+
+#: A curve is believed if it explains the levels better than a constant by so much of
+#: chi-square, and a parameter more if it does so by that.
+_BEYOND_DOUBT, _WORTH = 16.0, 4.0
+
+#: And if it leaves no more than this share of the chi-square of a constant.
+_EXPLAINED = 0.5
+
+#: An error of the variance of this share of the usual one does not matter.
+_NEGLIGIBLE = 0.02
+
+#: Where the variance differs by less than this share of its mean, white noise will do.
 _MATTERS = 0.15
+
+#: What the place explains of the noise may exceed what the signal explains by this share.
+_PLACE = 0.4
+
+#: Counts on the grey levels found may be worse than the best line by so much, and have to be
+#: better than a constant by that where levels are evenly spaced, as those of all rounded data.
+_NO_WORSE = 9.0
+
+#: By this share rounding changes the slope of the line of few counts.
+_ROUNDING = 0.2
+
+#: Gains that differ by less than this share are the same.
+_SAME = 0.08
+
+#: A block with a larger share of entries at an end of the data is affected by clipping.
+_CLIPPED = 0.02
+
+#: Grey levels are few if the noise deviates by fewer than so many.
+_COARSE = 3
 
 #: A larger share of negative data than this is not of read noise about a signal of 0.
 _FEW_BELOW = 0.01
 
-#: How often the line of the noise curve is fitted.
-_ITERATIONS = 8
+#: How often blocks are chosen for a curve, and a curve is fitted to them.
+_ITERATIONS = 4
 
 
 class NoiseCurve(NamedTuple):
-    """The variance of Poisson–Gaussian noise: gain · signal + intercept, and at least 0.
+    """The variance of noise: relative · signal² + gain · signal + intercept, and at least 0.
 
     Attributes
     ----------
@@ -38,13 +73,28 @@ class NoiseCurve(NamedTuple):
     gain_error : float
         The standard error of the gain.
     is_signal_dependent : bool
-        Whether the noise grows with the signal, beyond doubt and by so much that it matters.
+        Whether the noise depends on the signal, beyond doubt and by so much that it matters.
+    relative : float
+        Variance per squared signal, of multiplicative noise: 1 / the number of looks of
+        speckle.
+    rician : float
+        The sigma of Rician noise, which magnitudes of complex data have, or 0. If it is
+        not 0, the signal is the expectation of the data, and the other coefficients are not
+        used.
+    clipped_low, clipped_high : float
+        The share of entries where noise was clipped at the lowest and at the highest value
+        of the data, in excess of what counts do. Near these values denoised data are
+        biased, and their variance is less than the curve says.
     """
 
     gain: float
     intercept: float
     gain_error: float = 0.0
     is_signal_dependent: bool = True
+    relative: float = 0.0
+    rician: float = 0.0
+    clipped_low: float = 0.0
+    clipped_high: float = 0.0
 
     def offset_and_read_noise(self, X: np.ndarray) -> tuple[float, float]:
         """Return an offset of the data and a read noise that together explain the intercept.
@@ -80,7 +130,12 @@ class NoiseCurve(NamedTuple):
         ndarray of that shape
             The variance.
         """
-        return np.maximum(self.gain * np.asarray(signal) + self.intercept, 0.0)
+        signal = np.asarray(signal)
+        if self.rician:
+            _, mean, variance = rician_moments()
+            found = self.rician**2 * np.interp(signal / self.rician, mean, variance)
+            return found.astype(signal.dtype) if signal.dtype.kind == "f" else found
+        return np.maximum((self.relative * signal + self.gain) * signal + self.intercept, 0.0)
 
 
 def estimate_noise_curve(
@@ -88,8 +143,12 @@ def estimate_noise_curve(
 ) -> NoiseCurve:
     """Estimate how the variance of the noise depends on the signal.
 
-    Fits a line through the noise power of quiet blocks against their mean; blocks are
-    quiet, as for `estimate_noise`, by comparison with the noise of their brightness.
+    The noise power of quiet blocks is compared with their brightness, level by level. Blocks
+    are quiet by comparison with others of their level; a level without any that is free of
+    structure counts for little. A constant, the lines of counts with and without an offset
+    or read noise, the parabola of multiplicative noise and the curve of Rician noise compete,
+    and a constant wins unless another is better beyond doubt. Counts that lie on evenly
+    spaced grey levels, rounded or not, tell their gain by these.
 
     Parameters
     ----------
@@ -101,8 +160,7 @@ def estimate_noise_curve(
     Returns
     -------
     NoiseCurve
-        Gain and intercept; a gain of 0 for data that are too small, or whose parts are
-        equally bright.
+        The curve; a gain of 0 for data that are too small, or whose parts are equally bright.
 
     References
     ----------
@@ -120,46 +178,209 @@ def estimate_noise_curve(
     >>> round(curve.gain, 1), curve.is_signal_dependent
     (3.0, True)
     """
-    X = as_float_array(X)
-    blocks = all_blocks(X, channel_axis, batch_axis)
-    power, level = blocks.power, blocks.level
-    flat = NoiseCurve(0.0, float(np.mean(power)) if power.size else 0.0, 0.0, False)
-    if power.size < 2 * PORTIONS or np.ptp(level) <= 1e-9 * np.abs(level).max():
-        return flat
-    # Structure stands out against the noise of its own brightness, and a measured power errs
-    # by a share of itself: both are relative to the line, which is therefore iterated.
-    # Level and power in units of their own size: least squares are blind to what is tiny.
-    size, mean = float(np.abs(level).max()), float(power.mean())
-    level, power = level / size, power / mean
-    slope = blocks.slope / mean
-    line, error = np.array([0.0, float(np.median(power))]), 0.0
-    design = np.stack([level, np.ones_like(level)], axis=1)
-    for _ in range(_ITERATIONS):
-        fitted = np.maximum(design @ line, 0.05)
-        quiet = quiet_blocks(power / fitted, slope / fitted)
-        rows = design[quiet] / fitted[quiet, None]
-        line, *_ = np.linalg.lstsq(rows, power[quiet] / fitted[quiet], rcond=None)
-        scatter = np.var(power[quiet] / fitted[quiet] - rows @ line)
-        error = float(np.sqrt(scatter * np.linalg.pinv(rows.T @ rows)[0, 0]))
-    grows = bool(line[0] > 4 * error)
-    gain, intercept, error = line[0] * mean / size, line[1] * mean, error * mean / size
-    count = _count(X)
-    if count and grows:
-        # The noise of few counts is skewed, so that power and mean of a block are dependent,
-        # which bends the line. Where single counts can be seen in the data, it is known.
-        ratio = mean * np.mean(power[quiet]) / (count * size * np.mean(level[quiet]))
-        if abs(ratio - 1) < _PURE:
-            return NoiseCurve(count, 0.0, error, True)
-    variance = np.maximum(design @ line, 0)
-    grows &= bool(np.std(variance) > _MATTERS * np.mean(variance))
-    return NoiseCurve(float(gain), float(intercept), error, grows)
+    X, channel, batch = sample(as_float_array(X), channel_axis, batch_axis, budget=_BUDGET)
+    if np.isnan(X).all():
+        return NoiseCurve(0.0, 0.0, 0.0, False)
+    blocks = measure(X, channel, batch)
+    low, high = float(np.nanmin(X)), float(np.nanmax(X))
+    size = max(abs(low), abs(high))
+    # Up to rounding, no noise at all: a constant area tells nothing of it elsewhere.
+    blocks = blocks.where(blocks.power > (8 * np.finfo(X.dtype).eps * size) ** 2)
+    if len(blocks.power) < _FEWEST or np.ptp(blocks.level) <= 1e-9 * size:
+        level = float(np.mean(blocks.power)) if len(blocks.power) else 0.0
+        return NoiseCurve(0.0, level, 0.0, False)
+    # In units of the largest value: least squares are blind to what is tiny.
+    blocks = blocks._replace(
+        power=blocks.power / size**2,
+        largest=blocks.largest / size**2,
+        slope=blocks.slope / size**2,
+        level=blocks.level / size,
+    )
+    values, counts, step = grey_levels(X)
+    found = _counts_on_a_lattice(values / size, counts, step / size, blocks)
+    if found is None:
+        found = _with_clipping(blocks, low / size, high / size, step / size)
+    return found._replace(
+        gain=found.gain * size,
+        intercept=found.intercept * size**2,
+        gain_error=found.gain_error * size,
+        rician=found.rician * size,
+    )
 
 
-def _count(X: np.ndarray) -> float:
-    """Return the step of data that are multiples of it from 0 on, or 0 if they are not."""
-    values = X[~np.isnan(X)]
-    if values.min() < 0 or not values.any():
-        return 0.0
-    step = float(values[values > 0].min())
-    multiples = values / step
-    return step if np.abs(multiples - np.rint(multiples)).max() < 1e-3 else 0.0
+# Curves through levels ----------------------------------------------------------------
+
+
+def _misfit(fitted: np.ndarray | NoiseCurve, levels: Levels) -> float:
+    """Return chi-square of a curve, or of its values; no level counts for more than 25."""
+    if isinstance(fitted, NoiseCurve):
+        fitted = fitted.variance(levels.level)
+    least = _NEGLIGIBLE * np.median(levels.power)
+    ratio = (levels.power + least) / (fitted + least)
+    return float(np.minimum(np.square(np.log(ratio) / levels.error), 25).sum())
+
+
+def _line(levels: Levels, powers: tuple[int, ...]) -> NoiseCurve | None:
+    """Return the least squares of some powers of the signal, if it is one of noise."""
+    design = levels.level[:, None] ** np.array(powers)
+    fitted = levels.power
+    for _ in range(6):
+        weights = 1 / (levels.error * np.maximum(fitted, 1e-2 * np.median(levels.power)))
+        rows = design * weights[:, None]
+        scale = np.sqrt(np.sum(rows**2, axis=0))
+        found, *_ = np.linalg.lstsq(rows / scale, levels.power * weights, rcond=None)
+        found /= scale
+        fitted = design @ found
+    by_power = dict(zip(powers, found, strict=True))
+    relative, gain = (float(by_power.get(n, 0.0)) for n in (2, 1))
+    intercept = float(by_power.get(0, 0.0))
+    if found[0] <= 0 or (2 in powers and intercept < 0):
+        return None
+    error = np.sqrt(np.linalg.pinv((rows / scale).T @ (rows / scale))[0, 0]) / scale[0]
+    return NoiseCurve(gain, intercept, float(error), powers != (0,), relative)
+
+
+def _constant(levels: Levels) -> NoiseCurve:
+    line = _line(levels, (0,))
+    return NoiseCurve(0.0, 0.0, 0.0, False) if line is None else line
+
+
+def _sigma(levels: Levels, moments: tuple[np.ndarray, ...]) -> tuple[float, float]:
+    """Return the sigma whose mean and variance explain the levels best, and its misfit."""
+    _, mean, variance = moments
+    sigmas = np.geomspace(0.5, 8, 140) * np.sqrt(np.median(levels.power))
+    fitted = [s**2 * np.interp(levels.level / s, mean, variance) for s in sigmas]
+    costs = [_misfit(each, levels) for each in fitted]
+    best = int(np.argmin(costs))
+    return float(sigmas[best]), costs[best]
+
+
+def _fit(blocks: Blocks, magnitudes: bool) -> tuple[NoiseCurve, Levels]:
+    """Return the curve of blocks, and their levels; `magnitudes`: Rician noise is possible."""
+    expected = np.full(len(blocks.power), np.median(blocks.power))
+    for k in range(_ITERATIONS):
+        levels = levels_of(blocks, expected)
+        if k == 0:
+            expected = np.interp(blocks.level, levels.level, levels.power)
+            continue
+        constant = _constant(levels)
+        curves = [_line(levels, powers) for powers in ((1,), (1, 0), (2,), (2, 0))]
+        if magnitudes and levels.level.min() > 0:
+            sigma, _ = _sigma(levels, rician_moments())
+            # There is no mean below that of no signal.
+            sigma = min(sigma, 1.05 * levels.level.min() / np.sqrt(np.pi / 2))
+            curves.append(NoiseCurve(0.0, 0.0, rician=sigma))
+        costs = [np.inf if c is None else _misfit(c, levels) for c in curves]
+        costs = [cost + _WORTH * (n in (1, 3)) for n, cost in enumerate(costs)]
+        best, least = curves[int(np.argmin(costs))], min(costs)
+        believed = min(_EXPLAINED * (most := _misfit(constant, levels)), most - _BEYOND_DOUBT)
+        chosen = constant if best is None or least > believed else best
+        expected = np.maximum(chosen.variance(blocks.level), 1e-2 * np.median(levels.power))
+    if chosen is constant or (_matters(chosen, levels) and _is_of_signal(chosen, blocks, levels)):
+        return chosen, levels
+    return constant, levels
+
+
+def _matters(curve: NoiseCurve, levels: Levels) -> bool:
+    variance = curve.variance(levels.level)
+    return bool(np.std(variance) > _MATTERS * np.mean(variance))
+
+
+def _is_of_signal(curve: NoiseCurve, blocks: Blocks, levels: Levels) -> bool:
+    """Return whether the signal explains the noise about as well as place and channel do."""
+    quiet = blocks.where(levels.quiet)
+    if len(quiet.power) < 4 * _FEWEST:
+        return True
+    root = np.cbrt(quiet.power)  # which is about normal
+    items = np.unique(quiet.item, return_inverse=True)[1]
+    by_item = np.bincount(items, root) / np.bincount(items)
+    left = root - by_item[items]
+    place = np.concatenate([quiet.place**n for n in range(4)], axis=1)
+    left = left - place @ np.linalg.lstsq(place, left, rcond=None)[0]
+    by_signal = np.cbrt(curve.variance(quiet.level))
+    by_signal = np.stack([by_signal, np.ones_like(root)], axis=1)
+    unexplained = root - by_signal @ np.linalg.lstsq(by_signal, root, rcond=None)[0]
+    total = root.var()
+    return bool(total - np.var(unexplained) > (1 - _PLACE) * (total - np.var(left)))
+
+
+# Counts and clipping --------------------------------------------------------------------
+
+
+def _counts_on_a_lattice(
+    values: np.ndarray, counts: np.ndarray, step: float, blocks: Blocks
+) -> NoiseCurve | None:
+    """Return the curve of counts whose grey levels can be seen."""
+    unsaturated = blocks.high <= 0.1
+    if np.count_nonzero(unsaturated) < _FEWEST:
+        return None
+    blocks = blocks.where(unsaturated)
+    _, levels = _fit(blocks, False)
+    constant = _constant(levels)
+    lines = [line for powers in ((1,), (1, 0)) if (line := _line(levels, powers)) is not None]
+    best = min((_misfit(line, levels) for line in lines), default=0.0)
+    least, found = _misfit(constant, levels), None
+    found_on = [lattice_of(values, counts, step, line.gain) for line in lines]
+    for lattice in filter(None, found_on):
+        gain, is_grid = lattice.gain, lattice.gain == step
+        rounding = 0.0 if is_grid else step**2 / 12
+        # The offset is a level, too: that below the data which explains the variance best.
+        offsets = lattice.offset - gain * np.arange(-1e3, 1e3)
+        end = np.median(levels.level - levels.power / gain)
+        offsets = offsets[(np.abs(offsets - end) < 2.5 * gain) & (offsets < values[0] + 0.6 * step)]
+        if blocks.low.mean() > _CLIPPED:
+            offsets = offsets[offsets > values[0] - 0.6 * step]  # else they are clipped
+        offsets = np.where(np.abs(offsets) < (1e-3 if is_grid else 1) * step, 0.0, offsets)
+        curves = [NoiseCurve(gain, float(rounding - gain * o), lattice.error) for o in offsets]
+        if not curves:
+            continue
+        curve = min(curves, key=lambda c: _misfit(c, levels))
+        misfit = _misfit(curve, levels)
+        # Uneven levels are evidence enough, and rounding bends the line of few counts.
+        near = abs(gain / lines[-1].gain - 1) < (_SAME if is_grid else _ROUNDING)
+        needed = _NO_WORSE if is_grid else _WORTH
+        if (near or misfit < best + _NO_WORSE) and misfit < least - needed * (found is None):
+            found, least = curve, misfit
+    return found
+
+
+def _with_clipping(blocks: Blocks, low: float, high: float, step: float) -> NoiseCurve:
+    """Return the curve of the blocks that clipping does not affect, and how much it does."""
+    magnitudes = low >= 0
+    affected = (blocks.low > _CLIPPED) | (blocks.high > _CLIPPED)
+    if not affected.any():
+        return _fit(blocks, magnitudes)[0]
+    if np.count_nonzero(~affected) < _FEWEST:
+        curve, levels = _fit(blocks.where(blocks.high <= _CLIPPED), magnitudes)
+        sigma, misfit = _sigma(levels._replace(level=levels.level - low), clipped_moments())
+        # Few grey levels are of few counts rather than of a range that is much too small.
+        coarse = np.sqrt(np.median(levels.power)) < _COARSE * step
+        better = _misfit(curve, levels) + (-_NO_WORSE if coarse else _NO_WORSE)
+        if blocks.high.mean() > _CLIPPED or misfit < better:
+            curve = NoiseCurve(0.0, sigma**2, 0.0, False)
+        else:  # the lowest value is that of no signal
+            affected = blocks.high > _CLIPPED
+    else:
+        curve, levels = _fit(blocks.where(~affected), magnitudes)
+        dark = (blocks.low > _CLIPPED) & (blocks.high <= _CLIPPED)
+        if curve.is_signal_dependent and np.count_nonzero(dark) >= _FEWEST:
+            both, levels = _fit(blocks.where(blocks.high <= _CLIPPED), magnitudes)
+            if _misfit(curve, levels) < _misfit(both, levels) + _BEYOND_DOUBT:
+                curve = both
+                affected = blocks.high > _CLIPPED
+    shares = []
+    for end, share, sign in ((low, blocks.low, 1), (high, blocks.high, -1)):
+        # Of clipped noise, some is left where the signal is a little further in.
+        partly = (share > _CLIPPED) & (share < 1 - _CLIPPED)
+        beyond = (
+            sign * (end - blocks.level) / np.sqrt(np.maximum(curve.variance(blocks.level), 1e-300))
+        )
+        predicted = float(special.ndtr(beyond).mean())
+        observed = float(np.mean(share))
+        is_clipping = (
+            (affected & (share > _CLIPPED)).any()
+            and partly.sum() > 0.1 * np.count_nonzero(share > _CLIPPED)
+            and observed < 4 * predicted
+        )
+        shares.append(float(observed) if is_clipping else 0.0)
+    return curve._replace(clipped_low=shares[0], clipped_high=shares[1])

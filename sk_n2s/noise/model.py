@@ -10,10 +10,9 @@ from scipy.fft import fftn, ifftn, next_fast_len
 from sklearn.utils import check_random_state
 
 from .._utils.arrays import as_float_array, unmasked
-from .curve import NoiseCurve, estimate_noise_curve
-from .level import estimate_noise
+from .curve import NoiseCurve
 
-__all__ = ["NoiseModel", "check_noise", "estimate_noise_model"]
+__all__ = ["NoiseModel", "check_noise"]
 
 _WHAT = (
     "must be a standard deviation in the unit of the data, an array of them, a NoiseModel, or None"
@@ -21,9 +20,6 @@ _WHAT = (
 
 #: Correlations up to this do no harm.
 _NEGLIGIBLE = 0.05
-
-#: The standard error of a level that is estimated, as a share of it.
-_LEVEL_ERROR = 0.01
 
 _PARAMETERS = ("level", "curve", "correlation", "outliers", "notes", "doubts", "level_error")
 
@@ -322,39 +318,3 @@ def check_noise(value: Any, X: Any) -> NoiseModel:
             "standard deviation, or one for each entry."
         )
     return model
-
-
-def estimate_noise_model(
-    X: Any, *, channel_axis: int | None = None, batch_axis: int | None = None
-) -> NoiseModel:
-    """Estimate what the noise is like.
-
-    Parameters
-    ----------
-    X : array-like of one or more axes
-        The noisy data; NaN marks missing entries.
-    channel_axis, batch_axis : int, default=None
-        Axes along which entries are not neighbours.
-
-    Returns
-    -------
-    NoiseModel
-        A curve if the noise grows with the signal beyond doubt, and otherwise a level. What
-        it does not tell: whether the noise of neighbours is correlated, and whether its level
-        differs from place to place.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from sk_n2s.noise import estimate_noise_model
-    >>> ramp = np.broadcast_to(np.linspace(5, 50, 256), (256, 256))
-    >>> counts = np.random.default_rng(0).poisson(ramp)
-    >>> print(estimate_noise_model(counts))
-    variance 1 · signal +0
-    """
-    X = as_float_array(X)
-    axes = {"channel_axis": channel_axis, "batch_axis": batch_axis}
-    curve = estimate_noise_curve(X, **axes)
-    if curve.is_signal_dependent:
-        return NoiseModel(curve=curve, level_error=_LEVEL_ERROR)
-    return NoiseModel(estimate_noise(X, **axes), level_error=_LEVEL_ERROR)

@@ -41,8 +41,8 @@ class GeneralizedAnscombe(ArrayTransformer):
     Attributes
     ----------
     gain_, offset_, read_noise_ : float
-        The values used. If `gain` is None and the noise of the data does not grow with
-        the signal, `gain_` is 0, and the transform divides by the noise level.
+        The values used. If `gain` is None and the noise of the data is not that of
+        counts, `gain_` is 0, and the transform divides by the noise level.
 
     References
     ----------
@@ -105,7 +105,7 @@ class GeneralizedAnscombe(ArrayTransformer):
             curve = estimate_noise_curve(array)
             offset, read_noise = curve.offset_and_read_noise(array)
             gain = curve.gain
-            if not curve.is_signal_dependent:
+            if not (curve.is_signal_dependent and curve.gain > 0):
                 variance = float(curve.variance(np.nanmean(array)))
                 gain, offset, read_noise = 0.0, 0.0, float(np.sqrt(variance)) or 1.0
         self._remember(X, array)

@@ -12,7 +12,8 @@ from ..denoisers import nl_ridge
 from ..denoisers.calling import apply_denoiser
 from ..losses import squared_error
 from ..masking.fills import MeanFill
-from ..noise.model import NoiseModel, check_noise, estimate_noise_model
+from ..noise.estimate import estimate_noise_model
+from ..noise.model import NoiseModel, check_noise
 from .sure import probed_divergence
 
 __all__ = ["consistent_variance", "noise_of"]
@@ -45,12 +46,10 @@ def noise_of(
     """
     if value is not None:
         return check_noise(value, X)
-    X, channel_axis, batch_axis = sample(X, channel_axis, batch_axis, _READ)
     model = estimate_noise_model(X, channel_axis=channel_axis, batch_axis=batch_axis)
-    if model.is_signal_dependent:
-        return model
-    if not model.is_uniform or model.is_correlated:
-        return model
+    if not model.is_uniform or model.is_correlated or model.outliers or model.notes:
+        return model  # what the check takes for granted is not so
+    X, channel_axis, batch_axis = sample(X, channel_axis, batch_axis, _READ)
     variance = float(model.variance(X))
     return model.replace(level=np.sqrt(consistent_variance(X, variance, channel_axis, batch_axis)))
 
