@@ -220,7 +220,7 @@ def test_a_model_of_the_noise(rng):
     models = {
         "standard deviation 0.5": NoiseModel(0.5),
         "standard deviation 0.1 to 1": NoiseModel(np.linspace(0.1, 1, 200)),
-        "variance 2 · signal +1": NoiseModel(curve=NoiseCurve(2.0, 1.0)),
+        "variance 2 · signal + 1": NoiseModel(curve=NoiseCurve(2.0, 1.0)),
     }
     for text, model in models.items():
         assert str(model) == text

@@ -19,7 +19,8 @@ from ..denoisers import gaussian, nl_ridge
 from ..j_invariance.wrapper import JInvariantWrapper
 from ..losses import squared_error, true_score
 from ..noise.model import NoiseModel, check_noise
-from ..noise.stabilization import GeneralizedAnscombe
+from ..noise.outliers import find_outliers
+from ..noise.stabilizers import stabilizer_for
 from ..risk.error_estimate import ErrorEstimate, ratio_of_means, summarise
 from ..risk.noise_level import noise_of
 from ..risk.sure import probed_divergence, sure_score
@@ -84,8 +85,11 @@ class AutoDenoiser(LightPickle, BaseDenoiser):
         data that were raced on (stabilised ones, if there is a `stabilizer_`).
     noise_ : NoiseModel
         The noise, given or estimated.
-    stabilizer_ : GeneralizedAnscombe or None
-        What made the noise white, if it depends on the signal.
+    stabilizer_ : object or None
+        What made the noise white, if it depends on the signal, the item or the channel.
+    n_outliers_ : int
+        How many entries of the data were no noise of that kind, and were predicted from the
+        others.
     error_estimate_ : ErrorEstimate
         How far the result is estimated to be from the truth.
     estimated_mse_, estimated_psnr_ : float
@@ -163,7 +167,7 @@ class AutoDenoiser(LightPickle, BaseDenoiser):
         """
         self._validate_params()
         given = self._as_data(X)
-        array = in_range(given)
+        array, n_outliers = self._without_outliers(in_range(given))
         channel, batch, _ = self.axes(array.ndim)
         part = middle(array.shape, _RACE, channel, batch)
         noise, stabilizer = self._look_at_noise(array)
@@ -187,7 +191,8 @@ class AutoDenoiser(LightPickle, BaseDenoiser):
         estimate = self._estimate(array, denoised, noise, array[part], restored, divergence, part)
         mean = float(np.nanmean(shown.noise.variance(shown.X)))
         self._remember(X, given)
-        self.noise_ = noise
+        self.noise_ = noise.replace(outliers=n_outliers / array.size)
+        self.n_outliers_ = n_outliers
         self.stabilizer_ = stabilizer
         self._effort = self.effort
         self.weights_ = weights
@@ -201,7 +206,8 @@ class AutoDenoiser(LightPickle, BaseDenoiser):
         known, denoised = self.__dict__.get("_known", (None, None))
         if known is not None and known == digest(X):  # the data of `fit`
             return denoised.copy()
-        shown = self._shown(in_range(X), self.noise_, self.stabilizer_, self._effort)
+        array, _ = self._without_outliers(in_range(X))
+        shown = self._shown(array, self.noise_, self.stabilizer_, self._effort)
         average = self._average(shown, self.stabilizer_, self.weights_)
         return average.astype(X.dtype, copy=False)
 
@@ -258,6 +264,12 @@ class AutoDenoiser(LightPickle, BaseDenoiser):
 
     # Steps of fit ---------------------------------------------------------------------
 
+    def _without_outliers(self, X: np.ndarray) -> tuple[np.ndarray, int]:
+        """Return the data with outliers missing, and how many there were."""
+        found = find_outliers(X, channel_axis=self.channel_axis, batch_axis=self.batch_axis)
+        n_outliers = int(np.count_nonzero(found))
+        return (np.where(found, X.dtype.type(np.nan), X) if n_outliers else X), n_outliers
+
     def _look_at_noise(self, X: np.ndarray) -> tuple[NoiseModel, Any]:
         """Return the noise, and what makes it white where that is needed."""
         noise = noise_of(self.noise, X, self.channel_axis, self.batch_axis)
@@ -267,9 +279,11 @@ class AutoDenoiser(LightPickle, BaseDenoiser):
             if noise.is_uniform or (axes.batch is None and axes.channel is None):
                 return noise, None
             return noise, Scale(np.asarray(check_noise(noise, X).level), axes)
-        if not curve.gain > 0:
-            return NoiseModel(np.sqrt(np.nanmean(noise.variance(X)))), None
-        return noise, GeneralizedAnscombe(curve.gain, *curve.offset_and_read_noise(X)).fit(X)
+        stabilizer = stabilizer_for(curve, X)
+        if stabilizer is None:
+            level = np.sqrt(np.nanmean(noise.variance(X)))
+            return noise.replace(curve=None, level=level), None
+        return noise, stabilizer
 
     def _shown(self, X: np.ndarray, noise: NoiseModel, stabilizer: Any, effort: str) -> _Shown:
         """Return what denoisers see of the data, and the denoisers."""
@@ -372,9 +386,12 @@ class AutoDenoiser(LightPickle, BaseDenoiser):
         chosen = sorted(self.weights_.items(), key=lambda item: -item[1])
         shares = "; ".join(f"{100 * w:.0f} % {name}" for name, w in chosen)
         low, high = self.estimated_psnr_interval_
+        outliers = ""
+        if self.n_outliers_:
+            outliers = f"{self.n_outliers_} outliers were replaced.\n"
         best = min(self.scores_, key=self.scores_.__getitem__)
         return (
-            f"Noise ({origin}): {self.noise_}.\n"
+            f"Noise ({origin}): {self.noise_}.\n{outliers}"
             f"Chosen among {len(self.scores_)}: {shares}. The best alone is {best}.\n"
             f"Estimated PSNR: {self.estimated_psnr_:.2f} dB ({low:.2f} to {high:.2f}), for a peak "
             f"of {self.error_estimate_.data_range:.4g}."

@@ -55,7 +55,7 @@ def estimate_noise_model(
     >>> ramp = np.broadcast_to(np.linspace(5, 50, 256), (256, 256))
     >>> counts = np.random.default_rng(0).poisson(ramp)
     >>> print(estimate_noise_model(counts))
-    variance 1 · signal +0
+    variance 1 · signal
     """
     X = as_float_data(X)
     part, channel, batch = sample(X, channel_axis, batch_axis, _READ)
@@ -110,4 +110,5 @@ def _expanded(
     shape = [1] * ndim
     for axis, length in zip(found.axes, found.map.shape, strict=True):
         shape[axes[of_part.index(axis)]] = length
-    return found.map.reshape(shape)
+    # An estimate may exceed 1 by the rounding of its quotients.
+    return np.clip(found.map / found.map.max(), -1, 1).reshape(shape)

@@ -213,7 +213,7 @@ class NoiseModel:
 
     def __str__(self) -> str:
         if self.curve is not None:
-            parts = [f"variance {self.curve.gain:.4g} · signal {self.curve.intercept:+.4g}"]
+            parts = [_in_words(self.curve)]
         elif self.is_uniform:
             parts = [f"standard deviation {self.level:.4g}"]
         else:
@@ -241,6 +241,26 @@ class NoiseModel:
 
     def __repr__(self) -> str:
         return f"<NoiseModel: {self}>"
+
+
+def _in_words(curve: NoiseCurve) -> str:
+    """Return how the variance depends on the signal, in words."""
+    if curve.rician:
+        return f"Rician, of standard deviation {curve.rician:.4g}"
+    terms = [
+        f"{value:.4g}{of}"
+        for value, of in (
+            (curve.relative, " · signal²"),
+            (curve.gain, " · signal"),
+            (curve.intercept, ""),
+        )
+        if value
+    ]
+    text = "variance " + " + ".join(terms or ["0"]).replace("+ -", "- ")
+    for share, end in ((curve.clipped_low, "lowest"), (curve.clipped_high, "highest")):
+        if share:
+            text += f"; {100 * share:.2g} % clipped at the {end} value"
+    return text
 
 
 def _checked_correlation(value: Any) -> np.ndarray:
