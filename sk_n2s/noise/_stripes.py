@@ -27,10 +27,13 @@ def stripe_variance(values: np.ndarray, axis: int) -> float:
     if not others or n < 2 * _PARTS:
         return 0.0
     along = max(others, key=lambda a: values.shape[a])
-    steps = np.diff(np.moveaxis(values, (axis, along), (-1, 0)), 2, axis=0)
+    steps = np.diff(np.moveaxis(values, (axis, along), (-1, 0)), axis=0)
     length = n // _PARTS
+    # Medians of differences of two entries, which skewed noise does not shift; the slope of the
+    # signal is the same in the next.
     parts = [
-        np.median(steps[..., k * length : (k + 1) * length], axis=-1).ravel() for k in range(_PARTS)
+        np.diff(np.median(steps[..., k * length : (k + 1) * length], axis=-1), axis=0).ravel()
+        for k in range(_PARTS)
     ]
     if parts[0].size < _FEWEST:
         return 0.0
