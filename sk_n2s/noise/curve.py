@@ -37,8 +37,7 @@ _MATTERS = 0.15
 #: What the place explains of the noise may exceed what the signal explains by this share.
 _PLACE = 0.4
 
-#: Counts on the grey levels found may be worse than the best line by so much, and have to be
-#: better than a constant by that where levels are evenly spaced, as those of all rounded data.
+#: Counts on the grey levels found may explain them worse than the best line by so much.
 _NO_WORSE = 9.0
 
 #: By this share rounding changes the slope of the line of few counts.
@@ -52,6 +51,9 @@ _CLIPPED = 0.02
 
 #: Grey levels are few if the noise deviates by fewer than so many.
 _COARSE = 3
+
+#: Where there is little signal, the lowest of many counts is less than this.
+_DARK = 10
 
 #: A larger share of negative data than this is not of read noise about a signal of 0.
 _FEW_BELOW = 0.01
@@ -331,6 +333,8 @@ def _counts_on_a_lattice(
         if blocks.low.mean() > _CLIPPED:
             offsets = offsets[offsets > values[0] - 0.6 * step]  # else they are clipped
         offsets = np.where(np.abs(offsets) < (1e-3 if is_grid else 1) * step, 0.0, offsets)
+        if is_grid:  # which is little evidence, unless it begins where counts do
+            offsets = offsets[(offsets == 0) | (values[0] - offsets < _DARK * gain)]
         curves = [NoiseCurve(gain, float(rounding - gain * o), lattice.error) for o in offsets]
         if not curves:
             continue
@@ -338,8 +342,7 @@ def _counts_on_a_lattice(
         misfit = _misfit(curve, levels)
         # Uneven levels are evidence enough, and rounding bends the line of few counts.
         near = abs(gain / lines[-1].gain - 1) < (_SAME if is_grid else _ROUNDING)
-        needed = _NO_WORSE if is_grid else _WORTH
-        if (near or misfit < best + _NO_WORSE) and misfit < least - needed * (found is None):
+        if (near or misfit < best + _NO_WORSE) and misfit < least - _WORTH * (found is None):
             found, least = curve, misfit
     return found
 
