@@ -1,4 +1,5 @@
 import pickle
+import re
 from functools import partial
 
 import numpy as np
@@ -12,6 +13,7 @@ from sklearn.base import clone
 from sklearn.cross_decomposition import PLSRegression
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
@@ -37,6 +39,7 @@ from sk_n2s.denoisers import (
     wavelet,
 )
 from sk_n2s.masking.fills import MeanFill
+from sk_n2s.search.splitters import WholeArray
 
 
 def _masked_by_hand(denoiser, X, stride):
@@ -159,6 +162,47 @@ def test_a_pipeline_is_made_invariant_whole_and_stays_on_the_scale(rng):
 
 
 # Parameters ----------------------------------------------------------------------------
+
+
+def _zero(X, hidden):
+    return 0.0
+
+
+@pytest.mark.parametrize(
+    ("wrapper", "text"),
+    [
+        (JInvariantWrapper(gaussian), "JInvariantWrapper(denoiser=gaussian)"),
+        (
+            JInvariantWrapper(gaussian, sigma=1.5, output="plain"),
+            "JInvariantWrapper(denoiser=gaussian, output='plain', sigma=1.5)",
+        ),
+        (
+            JInvariantWrapper(partial(median, radius=3), fill=_zero),
+            "JInvariantWrapper(denoiser=partial(median, radius=3), fill=_zero)",
+        ),
+        (JInvariantWrapper(PCA(3)), "JInvariantWrapper(denoiser=PCA(n_components=3))"),
+        (
+            JInvariantWrapper(median, noise=np.ones((9, 9)), halo=12, method="mask"),
+            "JInvariantWrapper(denoiser=median, halo=12, method='mask', "
+            "noise=<array of shape (9, 9)>)",
+        ),
+    ],
+)
+@pytest.mark.parametrize("changed_only", [True, False])
+def test_estimators_of_scikit_learn_print_a_wrapper_inside(wrapper, text, changed_only):
+    outer = [
+        make_pipeline(wrapper),
+        make_pipeline(StandardScaler(), make_pipeline(wrapper)),
+        GridSearchCV(wrapper, {"output": ["plain", "invariant"]}, cv=WholeArray()),
+        GridSearchCV(make_pipeline(wrapper), {}),
+    ]
+    for estimator in outer:
+        with config_context(print_changed_only=changed_only):
+            found, table = repr(estimator), estimator._repr_html_()
+        assert "0x" not in found and not re.search("(at |[.])0x|0x[0-9a-f]{6}", table)
+        assert (text in found) is changed_only
+        assert "('estimator', " not in found
+    assert wrapper.get_params()["denoiser"] is wrapper.denoiser
 
 
 def test_parameters_of_the_denoiser_are_those_of_the_wrapper():

@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from .arrays import as_float_array, split_axes
 from .callbacks import CallbackSupportMixin
 from .lazy import is_lazy
-from .readable import call_text
+from .readable import call_text, for_printers, is_printing
 
 __all__ = ["ArrayTransformer", "Axes", "BaseDenoiser", "columns_of"]
 
@@ -115,7 +115,12 @@ class ArrayTransformer(CallbackSupportMixin, TransformerMixin, BaseEstimator):
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "n_axes_")
 
+    def get_params(self, deep: bool = True) -> dict:  # noqa: D102
+        return for_printers(super().get_params(deep=deep))
+
     def __repr__(self, N_CHAR_MAX: int = 700) -> str:
+        if is_printing("__repr__"):  # which compares this text with its own
+            return super().__repr__(N_CHAR_MAX)
         text = call_text(self, self.get_params(deep=False))
         return text if len(text) <= N_CHAR_MAX else f"{text[: N_CHAR_MAX - 4]}...)"
 

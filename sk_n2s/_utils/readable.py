@@ -1,14 +1,51 @@
-"""Text for people: values and estimators as they are written, without addresses in memory."""
+"""Text for people: values and estimators as they are written, without addresses in memory.
+
+Inside an estimator of scikit-learn, a Pipeline for instance, it is scikit-learn that prints an
+estimator, from its parameters and not by its ``__repr__``. What asks for the parameters in order
+to print them is therefore given their texts.
+"""
 
 from __future__ import annotations
 
 import inspect
+import sys
 from functools import partial
 from typing import Any
 
 import numpy as np
+from sklearn.base import BaseEstimator
 
-__all__ = ["call_text", "readable"]
+__all__ = ["call_text", "for_printers", "is_printing", "readable"]
+
+#: The module of scikit-learn that prints, and its function that makes a table for notebooks.
+_PRINTER, _TABLE = "sklearn.utils._pprint", "_get_params_html"
+
+
+class _Text:
+    """What stands for a value where it is printed."""
+
+    def __init__(self, text: str):
+        self._text = text
+
+    def __repr__(self) -> str:
+        return self._text
+
+
+def for_printers(params: dict) -> dict:
+    """Return the parameters of an estimator, with their texts if they are only to be printed."""
+    if not is_printing("get_params"):
+        return params
+    texts = {n: readable(v) for n, v in params.items() if not isinstance(v, BaseEstimator)}
+    changed = {n: _Text(text) for n, text in texts.items() if text != repr(params[n])}
+    return {**params, **changed}
+
+
+def is_printing(method: str) -> bool:
+    """Return whether a method that is running was called by scikit-learn in order to print."""
+    frame: Any = sys._getframe(2)
+    while frame.f_back is not None and frame.f_code.co_name == method:
+        frame = frame.f_back
+    return frame.f_globals.get("__name__") == _PRINTER or frame.f_code.co_name == _TABLE
 
 
 def readable(value: Any) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator
 
+from .._utils.readable import for_printers
 from ..denoisers.calling import is_estimator, name_of, signature_of
 
 __all__ = ["DenoiserParameters"]
@@ -45,7 +46,8 @@ class DenoiserParameters(BaseEstimator):
             Parameter names and their values.
         """
         defaults = signature_of(self.denoiser).defaults if deep else {}
-        return {**defaults, **self.denoiser_params, **super().get_params(deep=deep)}
+        own = super().get_params(deep=deep)
+        return for_printers({**defaults, **self.denoiser_params, **own})
 
     def set_params(self, **params: Any) -> DenoiserParameters:
         """Set parameters of the wrapper and of its denoiser.

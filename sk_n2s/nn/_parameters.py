@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Self
 
 from .._utils.base import BaseDenoiser
+from .._utils.readable import for_printers
 
 __all__ = ["PrefixedParameters"]
 
@@ -27,7 +28,7 @@ class PrefixedParameters(BaseDenoiser):
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Get the parameters, those of the network and the optimizer included."""
-        return {**super().get_params(deep=deep), **self.params}
+        return for_printers({**super().get_params(deep=deep), **self.params})
 
     def set_params(self, **params: Any) -> Self:
         """Set parameters; a new `module` or `optimizer` starts from its own defaults."""
