@@ -50,6 +50,11 @@ def lattice(n=160):
     return 0.2 + 0.6 * ((i % 8 == 0) & (j % 8 == 0))
 
 
+def dots(n=160):
+    i, j = np.mgrid[:n, :n]
+    return ((i % 8 < 2) & (j % 8 < 2)).astype(float)
+
+
 def checkerboard(n=160):
     return np.indices((n, n)).sum(axis=0) % 2.0
 
@@ -59,6 +64,7 @@ SCENES = {
     "stars": stars(),
     "lines": lines(),
     "lattice": lattice(),
+    "dots": dots(),
     "checkerboard": checkerboard(),
 }
 NOISES = {

@@ -115,7 +115,6 @@ def find_outliers(
     ----------
     .. [1] L. Gardes and S. Girard, "Estimation of the Weibull tail-coefficient with linear
        combination of upper order statistics", J. Stat. Plan. Inference 138(5):1416-1427, 2008.
-       :doi:`10.1016/j.jspi.2007.04.026`
     .. [2] R. Garnett, T. Huegerich, C. Chui and W. He, "A universal noise removal algorithm
        with an impulse detector", IEEE Trans. Image Process. 14(11):1747-1754, 2005.
        :doi:`10.1109/TIP.2005.857261`
@@ -595,7 +594,14 @@ def _impulses(data: _Data, look: _Look) -> tuple[Array, Array]:
         # No line: its entries have two such neighbours, who have others.
         lone &= (alike < near + 1.3) | (_alike(at, 5) < wide + 3 * np.sqrt(wide) + 0.5)
         n = np.count_nonzero(lone)
-        if n >= fewest and np.count_nonzero(lone & far) > _FAR * n:
+        # Nor a small star, of which some entries have this value and others nearly.
+        alone = lone & far & (alike < 0.5)
+        stars = np.count_nonzero(alone & (look.excess == 0))
+        if (
+            n >= fewest
+            and np.count_nonzero(lone & far) > _FAR * n
+            and stars < 0.5 * np.count_nonzero(alone)
+        ):
             found |= lone
             suspects |= at
     found = _irregular(found, far)
