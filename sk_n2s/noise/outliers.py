@@ -293,11 +293,12 @@ class OutlierMasker(ArrayTransformer):
         """
         self._validate_params()
         array = self._as_data(X)
-        self.outliers_ = self._found(array)
-        self.n_outliers_ = int(np.count_nonzero(self.outliers_))
+        where = self._found(array)
+        self._remember(X, array)
+        self.outliers_ = where
+        self.n_outliers_ = int(np.count_nonzero(where))
         self.share_ = self.n_outliers_ / int(np.count_nonzero(~np.isnan(array)))
         self._known = digest(array)
-        self._remember(X, array)
         return self
 
     def transform(self, X: Any) -> Any:
