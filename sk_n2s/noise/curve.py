@@ -273,7 +273,7 @@ def _fit(blocks: Blocks, magnitudes: bool) -> tuple[NoiseCurve, Levels]:
             sigma = min(sigma, 1.05 * levels.level.min() / np.sqrt(np.pi / 2))
             curves.append(NoiseCurve(0.0, 0.0, rician=sigma))
         costs = [np.inf if c is None else _misfit(c, levels) for c in curves]
-        costs = [cost + _WORTH * (n in (1, 3)) for n, cost in enumerate(costs)]
+        costs = [cost + _WORTH * (n in (1, 2, 3)) for n, cost in enumerate(costs)]
         best, least = curves[int(np.argmin(costs))], min(costs)
         believed = min(_EXPLAINED * (most := _misfit(constant, levels)), most - _BEYOND_DOUBT)
         chosen = constant if best is None or least > believed else best
