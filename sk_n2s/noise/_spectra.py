@@ -35,6 +35,9 @@ _GROWTH, _IN_TEXTURE, _MARGIN = 3.0, 0.35, 2.0
 #: In so many standard errors a difference is not chance.
 _DIFFERENCE = 4.0
 
+#: Blocks with so many times the usual power at the lowest frequencies hold slow structure.
+_STEEP = 2.0
+
 #: Correlations up to this are not told from what structure leaves.
 NEGLIGIBLE = 0.07
 
@@ -126,6 +129,11 @@ class Spectra:
         self._high = power[:, high]
         self.quiet = np.full(len(power), self.is_flat)
         self.quiet[quiet_blocks(self._second, first)] = True
+        if (
+            self.quiet.any() and not self.is_flat
+        ):  # slow structure is not seen in either half of these frequencies
+            slow = mean((part.max(axis=0) < 0.25) & (index.sum(axis=0) > 0))
+            self.quiet &= slow <= _STEEP * np.median(slow[self.quiet])
         self._fine = coefficients[self.quiet][:, :, high]
 
     def between_channels(self) -> np.ndarray:

@@ -51,10 +51,11 @@ def check_hidden_entries_do_not_count(fill: Any) -> None:
 def check_visible_entries_stay(fill: Any) -> None:
     """What is visible stays as it is, and the data are not written to."""
     for X, hidden in _cases():
-        before = X.copy()
-        filled = _filled(fill, X, hidden)
+        shown = X.copy()  # writable, unlike what a fill gets otherwise
+        check_fill(fill).values(shown, ~hidden, hidden, tuple(range(X.ndim)))
         require(
-            np.array_equal(filled[~hidden], X[~hidden]) and np.array_equal(X, before),
+            np.array_equal(shown, X)
+            and np.array_equal(_filled(fill, X, hidden)[~hidden], X[~hidden]),
             fill,
             "changes entries that are not hidden, or the data themselves: return new values for "
             "X[where], and write into copies only.",
