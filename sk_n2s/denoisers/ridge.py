@@ -220,6 +220,7 @@ class _Correlation:
                 f"correlation of shape {table.shape} must hold finite numbers, have an odd length "
                 f"along each of the {ndim} axes of space, and be 1 in its centre."
             )
+        table = _positive(table)
         self.table = table.astype(dtype).ravel()
         self.shape = table.shape
 
@@ -233,6 +234,15 @@ class _Correlation:
             lag = a.astype(np.int32) - b.astype(np.int32)
             index = index * n + np.clip(lag, -(n // 2), n // 2) + n // 2
         return self.table[index]
+
+
+def _positive(table: np.ndarray) -> np.ndarray:
+    """Return the nearest correlation without negative power, which an estimate may have."""
+    # One period: beyond its ends the values at its ends go on, until all lags are there.
+    table = np.pad(table, [(n // 2, n // 2) if n > 1 else (0, 0) for n in table.shape], mode="edge")
+    power = np.fft.fftn(np.fft.ifftshift((table + np.flip(table)) / 2)).real
+    table = np.fft.fftshift(np.fft.ifftn(np.maximum(power, 0)).real)
+    return table / table.max()
 
 
 class _Tile(NamedTuple):
