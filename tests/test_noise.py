@@ -285,3 +285,35 @@ def test_a_model_keeps_its_own_copy():
     model = NoiseModel(level)
     level[:] = 9
     np.testing.assert_array_equal(model.level, [1, 1, 1])
+
+
+@pytest.mark.parametrize("sigma", [2.0, 25.0])
+def test_regular_patterns_are_no_noise(sigma, rng):
+    i, j = np.mgrid[:192, :192]
+    patterns = {
+        "checkerboard": (i + j) % 2,
+        "lattice": (i % 5 == 0) | (j % 5 == 0),
+        "diagonal stripes": (i - j) % 8 < 2,
+        "grating": 0.5 + 0.5 * np.sin((i * np.cos(0.3) + j * np.sin(0.3)) / 0.85),
+    }
+    for name, pattern in patterns.items():
+        noisy = 255.0 * pattern + rng.normal(scale=sigma, size=i.shape)
+        assert estimate_noise(noisy) == pytest.approx(sigma, rel=0.06), name
+        assert estimate_noise(255.0 * pattern) < 1e-6, name
+    signal = 30.0 * (np.arange(4096) % 7 < 3) + rng.normal(scale=sigma, size=4096)
+    assert estimate_noise(signal) == pytest.approx(sigma, rel=0.15)
+
+
+@pytest.mark.parametrize("sigma", [25.0, 50.0])
+def test_noise_that_saturation_cut_off_is_put_back(sigma, rng):
+    clean = data.camera()[-256:, :256]
+    noisy = np.clip(clean + rng.normal(scale=sigma, size=clean.shape), 0, 255)
+    assert estimate_noise(noisy) == pytest.approx(sigma, rel=0.05)
+
+
+def test_a_constant_half_says_nothing_of_the_noise(rng):
+    noisy = data.camera()[-256:, :256] - 128.0 + rng.normal(scale=25, size=(256, 256))
+    noisy[:, :128] = 0
+    level = estimate_noise(noisy)
+    assert level == pytest.approx(25, rel=0.06)
+    assert estimate_noise(noisy.astype(np.float32)) == pytest.approx(level, rel=1e-3)

@@ -34,7 +34,7 @@ _SHARES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.6, 1.0)
 _SPREAD = 1.3
 
 #: Of several estimates the least counts, so many standard errors above itself.
-_DOUBT = 2.5
+_DOUBT = 2.0
 
 #: A single patch is quiet by chance as well, and the more so the heavier the tails of the
 #: noise. This share of the patches and more is read where patches are chosen by themselves,
@@ -58,16 +58,16 @@ _MOST_CUT = 1.7
 class _Patches(NamedTuple):
     """Patches of an array: values of shape (n_patches, ...)."""
 
+    supply: float  # how many independent patches there are in all the data, for each of these
     slow: np.ndarray  # (n_patches, 2): power of low frequencies, of a patch and of its window
     fast: np.ndarray  # (n_patches, n_fast): the other frequencies of a patch
     mean: np.ndarray
     constant: np.ndarray  # whether a part of a patch is constant
     at_ends: np.ndarray  # (n_patches, 2): the share of entries that are the least, the largest
-    supply: float  # how many independent patches there are in all the data, for each of these
 
     def at(self, kept: np.ndarray) -> _Patches:
         """Return some of the patches."""
-        return _Patches(*(values[kept] for values in self[:-1]), self.supply)
+        return _Patches(self.supply, *(values[kept] for values in self[1:]))
 
 
 def patch_variance(X: np.ndarray, channel_axis: int | None, batch_axis: int | None) -> float | None:
@@ -133,7 +133,7 @@ def _gather(
     places = _spread_out(int(n_places), _TRIED, rng)
     if has_nan(X):
         missing = np.lib.stride_tricks.sliding_window_view(np.isnan(X), wide, axis=axes)
-        gaps = missing[(..., *inner)][np.unravel_index(places, shape)]
+        gaps = missing[np.unravel_index(places, shape)][(slice(None), *inner)]
         complete = ~gaps.reshape(len(places), -1).any(axis=1)
         n_places, places = n_places * float(complete.mean()), places[complete]
     if len(places) < _FEWEST:
@@ -159,7 +159,7 @@ def _gather(
         columns = np.stack(power, axis=1), patch @ fast, mean, constant, np.stack(at_ends, axis=1)
         found.append(columns)
     supply = n_places / len(places) / frequency.size
-    return _Patches(*map(np.concatenate, zip(*found, strict=True)), supply)
+    return _Patches(supply, *map(np.concatenate, zip(*found, strict=True)))
 
 
 def _spread_out(n_places: int, n: int, rng: np.random.Generator) -> np.ndarray:

@@ -47,8 +47,9 @@ def estimate_noise(
     fewer than 256, and data with many gaps, are judged by second differences in quiet blocks
     as well.
 
-    On 28 photographs, details of them and drawings, the mean error is 12 % for noise of 2/255,
-    3 % for noise of 5/255, 1.1 % for noise of 15/255 and 0.8 % for noise of 25/255.
+    On 18 photographs (those of Set12 and six of scikit-image), the mean error is 14 % for noise
+    of 2/255, 4 % for 5/255, 0.8 % for 15/255, 0.7 % for 25/255 and 0.4 % for 50/255. On grass
+    and gravel, which are textured everywhere, it is several times as large.
 
     References
     ----------
