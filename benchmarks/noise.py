@@ -105,7 +105,7 @@ def main():
             before, after = (psnr(v / unit, truth / unit) for v in (noisy, auto.transform(noisy)))
             claimed = -10 * np.log10(auto.estimated_mse_ / unit**2)
             cells = [f"{v:.2f}" for v in (before, after, claimed, seconds)]
-            words = str(auto.noise_) + (f" [{len(said)} warnings]" if said else "")
+            words = str(auto.noise_)[:60] + (f" [{len(said)} warnings]" if said else "")
             rows.append([image, name, *cells, words])
     table(["image", "noise", "noisy", "result", "claimed", "CPU s", "what it says"], rows)
 

@@ -178,12 +178,13 @@ class AutoDenoiser(LightPickle, BaseDenoiser):
             n_jobs=self.n_jobs,
         )
         output, divergence = stacker.fit_with_divergence(shown.X[part])
-        restored = self._restored(output, stabilizer)
+        of_part = stabilizer.within(part) if isinstance(stabilizer, Scale) else stabilizer
+        restored = self._restored(output, of_part)
         if stabilizer is not None:
             variance = shown.noise.within(part).variance(shown.X[part])
             derivative = divergence / (2 * variance)
             divergence = self._unstabilised(
-                array[part], restored, derivative, noise.within(part), stabilizer
+                array[part], restored, derivative, noise.within(part), of_part
             )
         weights = {name: w for name, w in stacker.weights_.items() if w}
         whole = restored.shape == array.shape

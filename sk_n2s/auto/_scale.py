@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import copy
+
 import numpy as np
 
 from .._utils.base import Axes
@@ -30,6 +32,13 @@ class Scale:
         level = level.reshape((1,) * (ndim - level.ndim) + level.shape)
         scale = np.sqrt(np.mean(np.square(level), axis=axes.neighbours, keepdims=True))
         self.scale = np.where(scale > 0, scale, scale.max() or 1.0)
+
+    def within(self, part: tuple[slice, ...]) -> Scale:
+        """Return the same for a part of the data."""
+        found = copy(self)
+        cut = zip(part, self.scale.shape, strict=True)
+        found.scale = self.scale[tuple(s if n > 1 else slice(None) for s, n in cut)]
+        return found
 
     def transform(self, X: np.ndarray) -> np.ndarray:
         """Return data in units of their noise."""

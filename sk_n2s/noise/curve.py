@@ -224,6 +224,8 @@ def _misfit(fitted: np.ndarray | NoiseCurve, levels: Levels) -> float:
 
 def _line(levels: Levels, powers: tuple[int, ...]) -> NoiseCurve | None:
     """Return the least squares of some powers of the signal, if it is one of noise."""
+    if not (len(levels.power) and np.median(levels.power) > 0):
+        return None
     design = levels.level[:, None] ** np.array(powers)
     fitted = levels.power
     for _ in range(6):

@@ -20,6 +20,12 @@ _MOST_BLOCKS = 256
 _QUANTILE = 1.959963984540054
 
 
+_UNKNOWN = (np.nan, (np.nan, np.nan))
+
+#: An error is unknown if the doubt of the level alone is this share of it: some 2 dB.
+_MOST_DOUBT = 0.5
+
+
 class ErrorEstimate(NamedTuple):
     """An estimate of the true mean squared error.
 
@@ -100,14 +106,19 @@ def summarise(
     variance = noise.variance(X)
     data_range = float(np.ptp(output))
     if noise.doubts:
-        nothing = (np.nan, (np.nan, np.nan), data_range)
-        return ErrorEstimate(*nothing, noise.assumptions(), noise.doubts)
+        return ErrorEstimate(*_UNKNOWN, data_range, noise.assumptions(), noise.doubts)
     excess = losses - variance
     mean = float(np.nanmean(excess, dtype=np.float64))
     blocks = _block_means(excess)
     spread = float(np.std(blocks, ddof=1) ** 2 / len(blocks)) if len(blocks) > 1 else np.inf
     level = 2 * noise.level_error * float(np.nanmean(variance))
     error = float(np.sqrt(spread + level**2 + error**2))
+    if level > _MOST_DOUBT * max(mean, error - level):
+        doubt = (
+            f"the level of the noise is known to {100 * noise.level_error:.2g} %, which is not enough "
+            "to tell an error as small as this one"
+        )
+        return ErrorEstimate(*_UNKNOWN, data_range, noise.assumptions(), (doubt,))
     half = _QUANTILE * error
     mse = _not_negative(mean, error)
     interval = (max(mean - half, 0.0), max(mean + half, mse))
