@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from joblib import hash as digest
+from sklearn.base import clone
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.parallel import Parallel, delayed
 
@@ -18,6 +19,7 @@ from .._utils.tiling import middle
 from ..denoisers import gaussian, nl_ridge
 from ..j_invariance.wrapper import JInvariantWrapper
 from ..losses import squared_error, true_score
+from ..noise.binning import bin_means, unbin
 from ..noise.model import NoiseModel, check_noise
 from ..noise.outliers import find_outliers
 from ..noise.stabilizers import stabilizer_for
@@ -32,6 +34,11 @@ __all__ = ["AutoDenoiser"]
 
 #: The race is run on this many entries; the weights do not become better with more.
 _RACE = 2**16
+
+
+#: Where counts are fewer than this, bins of so many are denoised; the largest side of bins, and how
+#: many there have to be along each axis.
+_COUNTS, _MOST_BINNED, _LEAST_BINS = 1.5, 4, 24
 
 
 class _Shown(NamedTuple):
@@ -171,6 +178,9 @@ class AutoDenoiser(LightPickle, BaseDenoiser):
         channel, batch, _ = self.axes(array.ndim)
         part = middle(array.shape, _RACE, channel, batch)
         noise, stabilizer = self._look_at_noise(array)
+        factor = self._bins(array, noise)
+        if factor > 1:
+            return self._fit_in_bins(X, given, array, noise, factor, n_outliers)
         shown = self._shown(array, noise, stabilizer, self.effort)
         stacker = SelfSupervisedStacker(
             [(name, self._wrapped(g, part)) for name, g in shown.members.items()],
@@ -196,9 +206,44 @@ class AutoDenoiser(LightPickle, BaseDenoiser):
         self.n_outliers_ = n_outliers
         self.stabilizer_ = stabilizer
         self._effort = self.effort
+        self._inner: tuple[AutoDenoiser, int] | None = None
         self.weights_ = weights
         self.scores_ = {name: -s - mean for name, s in stacker.scores_.items()}
         self.error_estimate_: ErrorEstimate = estimate
+        self._known = digest(given), denoised.astype(given.dtype, copy=False)
+        self.summary_ = self._in_words()
+        return self
+
+    def _bins(self, X: np.ndarray, noise: NoiseModel) -> int:
+        """Return the side of bins in which counts are so many that they can be stabilised."""
+        curve = noise.curve
+        if curve is None or not curve.gain > 0 or curve.relative or curve.rician:
+            return 1
+        offset, read_noise = curve.offset_and_read_noise(X)
+        counts = (float(np.nanmean(X)) - offset + read_noise**2 / curve.gain) / curve.gain
+        axes = self.axes(X.ndim).neighbours
+        factor = round((_COUNTS / max(counts, 1e-9)) ** (1 / len(axes)))
+        # Bins hide what is smaller than they are.
+        return max(1, min(factor, _MOST_BINNED, min(X.shape[a] for a in axes) // _LEAST_BINS))
+
+    def _fit_in_bins(
+        self, X: Any, given: np.ndarray, array: np.ndarray, noise: NoiseModel, factor: int, n: int
+    ) -> AutoDenoiser:
+        """Let the race be run on the means of bins."""
+        axes, curve = self.axes(array.ndim).neighbours, noise.curve
+        assert curve is not None
+        share = factor ** -len(axes)
+        curve = curve._replace(gain=curve.gain * share, intercept=curve.intercept * share)
+        inner = clone(self).set_params(noise=noise.replace(curve=curve))
+        denoised = inner.fit_transform(bin_means(array, factor, axes))
+        denoised = unbin(denoised, factor, array.shape)
+        self._remember(X, given)
+        for name in ("stabilizer_", "weights_", "scores_", "_effort"):
+            setattr(self, name, getattr(inner, name))
+        self.noise_, self.n_outliers_ = noise.replace(outliers=n / array.size), n
+        self._inner = inner, factor
+        doubt = f"counts are so few that bins of side {factor} were denoised, which hide details"
+        self.error_estimate_ = inner.error_estimate_.unknown(doubt)
         self._known = digest(given), denoised.astype(given.dtype, copy=False)
         self.summary_ = self._in_words()
         return self
@@ -208,6 +253,10 @@ class AutoDenoiser(LightPickle, BaseDenoiser):
         if known is not None and known == digest(X):  # the data of `fit`
             return denoised.copy()
         array, _ = self._without_outliers(in_range(X))
+        if self._inner is not None:
+            inner, factor = self._inner
+            means = bin_means(array, factor, self.axes(X.ndim).neighbours)
+            return unbin(inner._denoise(means), factor, X.shape).astype(X.dtype, copy=False)
         shown = self._shown(array, self.noise_, self.stabilizer_, self._effort)
         average = self._average(shown, self.stabilizer_, self.weights_)
         return average.astype(X.dtype, copy=False)

@@ -38,8 +38,8 @@ _UNTOLD = (
 _BIASED = "noise was clipped, so that the mean of the data is not the signal near their ends"
 _HEAVY = "its variance lies in what is rare, and cannot be told from the quiet parts"
 
-#: Standard errors of levels, as a share of them, measured on photographs: of one level with noise of
-#: 15/255 or more; what weak noise in structure of so many times its size adds to that; of maps;
+#: Standard errors of levels, as a share of them, measured on photographs: of one level with noise
+#: of 15/255 or more; what weak noise in structure of so many times its size adds to that; of maps;
 #: of curves; of correlated noise.
 _ERROR_OF_LEVEL, _OF_TEXTURE = 0.01, 0.0012
 _ERROR_OF_MAP, _ERROR_OF_CURVE, _ERROR_OF_CORRELATED = 0.1, 0.03, 0.06
@@ -102,7 +102,8 @@ def estimate_noise_model(
     if curve.is_signal_dependent or max(curve.clipped_low, curve.clipped_high) > 0:
         is_clipped = max(curve.clipped_low, curve.clipped_high) > _CLIPPED
         found["doubts"] = [*found.get("doubts", ()), *([_BIASED] if is_clipped else ())]
-        return NoiseModel(curve=curve, level_error=_ERROR_OF_CURVE, **found)
+        error = curve.gain_error / curve.gain if curve.gain > 0 else _ERROR_OF_CURVE
+        return NoiseModel(curve=curve, level_error=max(error, _ERROR_OF_LEVEL), **found)
     tails = estimate_tails(part, **axes)
     if tails.is_heavy:
         found["doubts"] = [*found.get("doubts", ()), f"the noise is {tails}: {_HEAVY}"]

@@ -56,6 +56,10 @@ class ErrorEstimate(NamedTuple):
         """Whether what it rests upon holds, as far as can be told."""
         return not self.doubts
 
+    def unknown(self, doubt: str) -> ErrorEstimate:
+        """Return the same estimate, unknown for a reason that is given in words."""
+        return ErrorEstimate(*_UNKNOWN, self.data_range, self.assumptions, (*self.doubts, doubt))
+
     @property
     def psnr(self) -> float:
         """The peak signal-to-noise ratio in dB."""
@@ -113,14 +117,14 @@ def summarise(
     spread = float(np.std(blocks, ddof=1) ** 2 / len(blocks)) if len(blocks) > 1 else np.inf
     level = 2 * noise.level_error * float(np.nanmean(variance))
     error = float(np.sqrt(spread + level**2 + error**2))
-    if level > _MOST_DOUBT * max(mean, error - level):
+    mse = _not_negative(mean, error)
+    if level > _MOST_DOUBT * mse:
         doubt = (
-            f"the level of the noise is known to {100 * noise.level_error:.2g} %, which is not enough "
-            "to tell an error as small as this one"
+            f"the level of the noise is known to {100 * noise.level_error:.2g} %, which does not "
+            "tell an error as small as this one"
         )
         return ErrorEstimate(*_UNKNOWN, data_range, noise.assumptions(), (doubt,))
     half = _QUANTILE * error
-    mse = _not_negative(mean, error)
     interval = (max(mean - half, 0.0), max(mean + half, mse))
     return ErrorEstimate(mse, interval, data_range, noise.assumptions())
 
