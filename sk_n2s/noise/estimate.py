@@ -44,6 +44,10 @@ _HEAVY = "its variance lies in what is rare, and cannot be told from the quiet p
 _ERROR_OF_LEVEL, _OF_TEXTURE = 0.01, 0.0012
 _ERROR_OF_MAP, _ERROR_OF_CURVE, _ERROR_OF_CORRELATED = 0.1, 0.03, 0.06
 
+#: Noise of less than this share of the extent of the data is hard to tell from structure: where
+#: that is everywhere, so much of the level is assumed.
+_WEAK, _CAUTION = 0.15, 0.5
+
 #: With a smaller share of entries at an end of the data, clipping does not matter.
 _CLIPPED = 0.005
 
@@ -79,46 +83,74 @@ def estimate_noise_model(
     """
     X = as_float_data(X)
     part, channel, batch = sample(X, channel_axis, batch_axis, _READ)
-    axes: dict[str, Any] = {"channel_axis": channel, "batch_axis": batch}
-    outliers = find_outliers(part, **axes)
+    outliers = find_outliers(part, channel_axis=channel, batch_axis=batch)
     if outliers.any():
         part = np.where(outliers, np.nan, part)
-    level = estimate_noise(part, **axes)
-    found: dict[str, Any] = {"outliers": float(np.mean(outliers))}
+    level = estimate_noise(part, channel_axis=channel, batch_axis=batch)
+    share = float(np.mean(outliers))
     if not level > 0:
-        return NoiseModel(0.0, **found)
+        return NoiseModel(0.0, outliers=share)
     correlation = _correlation(part, channel, batch)
-    if correlation is not None and not correlation.is_told:
-        found["doubts"] = [_UNTOLD]
+    is_told = correlation is None or correlation.is_told
+    found: dict[str, Any] = {"outliers": share, "doubts": [] if is_told else [_UNTOLD]}
+    extent = float(np.nanstd(part))
     if correlation is not None and any(correlation.reach):
-        of_part, of_all = (
-            split_axes(v.ndim, *lone)[2]
-            for v, lone in ((part, (channel, batch)), (X, (channel_axis, batch_axis)))
-        )
-        found["correlation"] = _expanded(correlation, of_part, of_all, X.ndim)
-        found["level_error"] = _ERROR_OF_CORRELATED
-        return NoiseModel(float(np.sqrt(correlation.variance)), **found)
+        if np.sqrt(correlation.variance) > _WEAK * extent:
+            of_part, of_all = (
+                split_axes(v.ndim, *lone)[2]
+                for v, lone in ((part, (channel, batch)), (X, (channel_axis, batch_axis)))
+            )
+            found["correlation"] = _expanded(correlation, of_part, of_all, X.ndim)
+            found["level_error"] = _ERROR_OF_CORRELATED
+            return NoiseModel(float(np.sqrt(correlation.variance)), **found)
+        is_told, found["doubts"] = False, [_UNTOLD]
+    model = _independent(X, part, level, (channel_axis, batch_axis), (channel, batch), found)
+    weak = np.sqrt(np.nanmean(model.variance(part))) < _WEAK * extent
+    return _cautious(model) if weak and not is_told else model
+
+
+def _independent(
+    X: Any, part: np.ndarray, level: float, lone: tuple, lone_of_part: tuple, found: dict
+) -> NoiseModel:
+    """Return a model of noise that is independent between entries."""
+    doubts = found.pop("doubts")
+    axes = dict(zip(("channel_axis", "batch_axis"), lone_of_part, strict=True))
     curve = estimate_noise_curve(part, **axes)
-    if curve.is_signal_dependent or max(curve.clipped_low, curve.clipped_high) > 0:
-        is_clipped = max(curve.clipped_low, curve.clipped_high) > _CLIPPED
-        found["doubts"] = [*found.get("doubts", ()), *([_BIASED] if is_clipped else ())]
+    clipped = max(curve.clipped_low, curve.clipped_high)
+    if curve.is_signal_dependent or clipped > 0:
         error = curve.gain_error / curve.gain if curve.gain > 0 else _ERROR_OF_CURVE
-        return NoiseModel(curve=curve, level_error=max(error, _ERROR_OF_LEVEL), **found)
+        doubts += [_BIASED] if clipped > _CLIPPED else []
+        error = max(error, _ERROR_OF_LEVEL)
+        return NoiseModel(curve=curve, level_error=error, doubts=doubts, **found)
     tails = estimate_tails(part, **axes)
-    if tails.is_heavy:
-        found["doubts"] = [*found.get("doubts", ()), f"the noise is {tails}: {_HEAVY}"]
+    doubts += [f"the noise is {tails}: {_HEAVY}"] if tails.is_heavy else []
     if not is_lazy(X):
-        uneven = estimate_noise_map(
-            part if part.shape == X.shape else X,
-            channel_axis=channel_axis,
-            batch_axis=batch_axis,
-        )
+        axes = dict(zip(("channel_axis", "batch_axis"), lone, strict=True))
+        uneven = estimate_noise_map(part if part.shape == X.shape else X, **axes)
         if not uneven.is_uniform:
-            places = "places" in uneven.varies
-            error = _ERROR_OF_MAP if places else _ERROR_OF_LEVEL
-            return NoiseModel(uneven.map, level_error=error, **found)
-    texture = float(np.nanstd(part)) / level
-    return NoiseModel(level, level_error=max(_ERROR_OF_LEVEL, _OF_TEXTURE * texture**1.5), **found)
+            error = _ERROR_OF_MAP if "places" in uneven.varies else _ERROR_OF_LEVEL
+            return NoiseModel(uneven.map, level_error=error, doubts=doubts, **found)
+    error = max(_ERROR_OF_LEVEL, _OF_TEXTURE * (float(np.nanstd(part)) / level) ** 1.5)
+    return NoiseModel(level, level_error=error, doubts=doubts, **found)
+
+
+def _cautious(model: NoiseModel) -> NoiseModel:
+    """Return a model of less noise, where what is called noise may be structure."""
+    notes = [f"{_CAUTION:.2g} of what could be noise is assumed"]
+    curve = model.curve
+    if curve is None:
+        assert model.level is not None
+        return model.replace(level=_CAUTION * model.level, notes=notes)
+    if curve.gain > 0 and not curve.gain_error:  # counts, whose noise is known
+        return model
+    share = _CAUTION**2
+    curve = curve._replace(
+        relative=share * curve.relative,
+        gain=share * curve.gain,
+        intercept=share * curve.intercept,
+        rician=_CAUTION * curve.rician,
+    )
+    return model.replace(curve=curve, notes=notes)
 
 
 def _correlation(X: np.ndarray, channel: int | None, batch: int | None) -> NoiseCorrelation | None:
