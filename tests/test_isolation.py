@@ -383,6 +383,7 @@ def test_constants_are_told_by_what_they_are(denoiser, noisy):
     np.testing.assert_array_equal(found, JInvariantWrapper(lambda X: X * 0.5).fit_transform(noisy))
 
 
+@pytest.mark.filterwarnings("ignore:No candidate is better")  # it adds noise
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_parameters_are_fresh_for_each_view(n_jobs, noisy):
     def shake(X, *, size=1.0, rng=None, store=None):

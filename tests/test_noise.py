@@ -197,6 +197,16 @@ def test_texture_is_not_correlated_noise(name, sigma, rng):
         assert found.verdict == "independent, as far as can be told"
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("shape", [(20, 20, 20), (32, 24, 20), (17, 17, 17, 17)], ids=str)
+def test_the_correlation_in_small_volumes(shape, rng):
+    white = rng.normal(size=shape)
+    assert estimate_noise_correlation(white).reach == (0,) * len(shape)
+    box = estimate_noise_correlation(ndimage.uniform_filter(white, 2))
+    assert box.reach == (1,) * len(shape)
+    assert box.is_told
+
+
 def test_correlated_noise_in_a_photograph(rng):
     clean = data.camera() / 255
     noise = ndimage.uniform_filter(rng.normal(size=clean.shape), 3, mode="wrap")
