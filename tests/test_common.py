@@ -17,6 +17,7 @@ from test_project import ROOMS
 
 from sk_n2s import (
     AutoDenoiser,
+    BlindSpotPartition,
     GridPartition,
     JInvariantWrapper,
     Partition,
@@ -256,6 +257,12 @@ class _WithoutEquality(Rows):
 class _StandsInForItself(Rows):
     def stand_in(self, X, hidden):
         return X[hidden]
+
+
+class _HidesTheCentreAlone(BlindSpotPartition):
+    def split(self, X, axes=None):
+        for _, scored in super().split(X, axes):
+            yield scored, scored
 
 
 class _DrawnAnew(Rows):
@@ -516,6 +523,11 @@ BROKEN = [
     (partitions.check_copies_are_equal, _WithoutEquality(), "frozen dataclass"),
     (partitions.check_what_stands_in_is_not_hidden, _StandsInForItself(), "stand in for"),
     (partitions.check_a_wrapper_with_it_is_j_invariant, _StandsInForItself(), "not J-invariant"),
+    (
+        partitions.check_a_prediction_does_not_depend_on_its_footprint,
+        _HidesTheCentreAlone(1),
+        "shows entries of the footprint",
+    ),
     (partitions.check_sets_are_the_same_at_every_call, _DrawnAnew(), "random_state"),
     (fills.check_hidden_entries_do_not_count, _ShowsHidden(), "hidden entries are 1000"),
     (fills.check_visible_entries_stay, _FillsInPlace(), "or the data themselves"),

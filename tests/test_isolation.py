@@ -383,6 +383,7 @@ def test_constants_are_told_by_what_they_are(denoiser, noisy):
     np.testing.assert_array_equal(found, JInvariantWrapper(lambda X: X * 0.5).fit_transform(noisy))
 
 
+@pytest.mark.filterwarnings("ignore:No candidate is better")  # it adds noise
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_parameters_are_fresh_for_each_view(n_jobs, noisy):
     def shake(X, *, size=1.0, rng=None, store=None):
@@ -647,3 +648,27 @@ def test_a_loss_cannot_write_into_the_data(noisy):
     with pytest.raises(ValueError, match="read-only"):
         SelfSupervisedSearchCV(wrapper, {"sigma": [0.5, 1.0]}, scoring=careless).fit(X)
     np.testing.assert_array_equal(X, noisy)
+
+
+WAITING = [
+    threading.Barrier(2, timeout=30),
+    threading.BoundedSemaphore(),
+    threading.Condition(),
+    threading.Event(),
+    threading.Lock(),
+    threading.RLock(),
+    threading.Semaphore(),
+]
+
+
+@pytest.mark.parametrize("shared", WAITING, ids=lambda shared: type(shared).__name__)
+def test_what_threads_wait_for_each_other_by_is_shared(shared):
+    seen = []
+
+    def wait(X):
+        return seen, shared
+
+    with fresh_copy(wait, {"held": {"by": shared}}) as (denoiser, params):
+        copied, same = denoiser(None)
+    assert same is shared and params["held"]["by"] is shared
+    assert copied is not seen

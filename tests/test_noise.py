@@ -76,6 +76,50 @@ def test_noise_that_does_not_reach_the_ends_of_small_volumes_is_not_overestimate
     assert np.mean(found) == pytest.approx(1, abs=0.015)
 
 
+@pytest.mark.parametrize("sigma", [15 / 255, 25 / 255])
+def test_the_level_in_a_photograph(sigma, clean):
+    noise = np.random.default_rng(0).normal(size=clean.shape)
+    assert estimate_noise(clean + sigma * noise) == pytest.approx(sigma, rel=0.03)
+
+
+@pytest.mark.parametrize("shape", [(9,), (4096,), (64, 64), (16, 16, 16)], ids=str)
+def test_constant_data_have_no_noise(shape):
+    for value in (0.0, 0.1, -3e7, np.float32(0.1), np.uint8(7)):
+        assert estimate_noise(np.full(shape, value)) == 0.0
+
+
+def test_the_level_over_smooth_data_of_any_axes(rng):
+    for shape in ((4096,), (80, 80), (20, 20, 20)):
+        clean = sum(np.sin(4 * at / n) for at, n in zip(np.indices(shape), shape, strict=True))
+        noisy = clean + rng.normal(scale=0.1, size=shape)
+        assert estimate_noise(noisy) == pytest.approx(0.1, rel=0.04)
+
+
+def test_the_level_in_channels_and_items_of_a_photograph(clean):
+    rng = np.random.default_rng(0)
+    channels = clean[..., None] * [1, 0.5, 0.2] + rng.normal(scale=0.1, size=(128, 128, 3))
+    level = estimate_noise(channels, channel_axis=-1)
+    assert level == pytest.approx(0.1, rel=0.03)
+    assert estimate_noise(np.moveaxis(channels, -1, 0), channel_axis=0) == pytest.approx(level)
+    items = clean.reshape(2, 64, 128) + rng.normal(scale=0.1, size=(2, 64, 128))
+    assert estimate_noise(items, batch_axis=0) == pytest.approx(0.1, rel=0.03)
+    assert estimate_noise(items[::-1], batch_axis=0) == pytest.approx(0.1, rel=0.03)
+
+
+def test_the_level_of_what_gaps_leave_of_a_photograph(noisy):
+    gaps = np.where(np.random.default_rng(9).random(noisy.shape) < 0.05, np.nan, noisy)
+    gaps[:30, :30] = np.nan
+    assert estimate_noise(gaps) == pytest.approx(0.1, rel=0.05)
+
+
+def test_the_level_is_on_the_scale_of_the_data(noisy):
+    level = estimate_noise(noisy)
+    for factor in (1024.0, 2.0**-40, -1.0):
+        assert estimate_noise(factor * noisy) == pytest.approx(abs(factor) * level, rel=1e-12)
+    assert estimate_noise(noisy + 100) == pytest.approx(level, rel=1e-6)
+    assert estimate_noise(noisy.astype(np.float32)) == pytest.approx(level, rel=1e-5)
+
+
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
 @pytest.mark.parametrize("gain", [0.5, 20.0])
 def test_the_curve_of_counts_with_read_noise(gain, scale, rng):
@@ -151,6 +195,16 @@ def test_texture_is_not_correlated_noise(name, sigma, rng):
     if name in ("grass", "gravel") and sigma == 2:
         assert not found.is_told
         assert found.verdict == "independent, as far as can be told"
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("shape", [(20, 20, 20), (32, 24, 20), (17, 17, 17, 17)], ids=str)
+def test_the_correlation_in_small_volumes(shape, rng):
+    white = rng.normal(size=shape)
+    assert estimate_noise_correlation(white).reach == (0,) * len(shape)
+    box = estimate_noise_correlation(ndimage.uniform_filter(white, 2))
+    assert box.reach == (1,) * len(shape)
+    assert box.is_told
 
 
 def test_correlated_noise_in_a_photograph(rng):
@@ -289,10 +343,11 @@ def test_a_model_keeps_its_own_copy():
 
 @pytest.mark.parametrize("sigma", [2.0, 25.0])
 def test_regular_patterns_are_no_noise(sigma, rng):
-    i, j = np.mgrid[:192, :192]
+    i, j = np.mgrid[:128, :128]
     patterns = {
         "checkerboard": (i + j) % 2,
-        "lattice": (i % 5 == 0) | (j % 5 == 0),
+        "lattice": (i % 3 == 0) | (j % 3 == 0),
+        "wide lattice": (i % 5 == 0) | (j % 5 == 0),
         "diagonal stripes": (i - j) % 8 < 2,
         "grating": 0.5 + 0.5 * np.sin((i * np.cos(0.3) + j * np.sin(0.3)) / 0.85),
     }
@@ -309,6 +364,8 @@ def test_noise_that_saturation_cut_off_is_put_back(sigma, rng):
     clean = data.camera()[-256:, :256]
     noisy = np.clip(clean + rng.normal(scale=sigma, size=clean.shape), 0, 255)
     assert estimate_noise(noisy) == pytest.approx(sigma, rel=0.05)
+    rounded = np.rint(noisy).astype(np.uint8)
+    assert estimate_noise(rounded) == pytest.approx(sigma, rel=0.05)
 
 
 def test_a_constant_half_says_nothing_of_the_noise(rng):

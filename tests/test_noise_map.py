@@ -38,19 +38,20 @@ def test_correlated_noise_of_one_level_is_uniform(noise, rng):
 
 @pytest.mark.parametrize("kind", ["ramp", "halves", "vignetting"])
 def test_a_denoiser_told_the_map_comes_close_to_one_told_the_truth(kind, rng):
-    i, j = np.ogrid[-1:1:160j, -1:1:160j]
+    clean = CAMERA[:112, :112]
+    i, j = np.ogrid[-1:1:112j, -1:1:112j]
     truth = {
         "ramp": 0.135 + 0.115 * j,
         "halves": np.where(i < 0, 0.02, 0.2),
         "vignetting": 0.04 + 0.06 * (i**2 + j**2),
-    }[kind] * np.ones(CAMERA.shape)
-    X = CAMERA + truth * rng.normal(size=CAMERA.shape)
+    }[kind] * np.ones(clean.shape)
+    X = clean + truth * rng.normal(size=clean.shape)
     found = estimate_noise_map(X)
     assert found.varies == ("places",)
     assert found.map.shape == X.shape
-    told = _db(nl_ridge(X, sigma=found.map), CAMERA)
-    assert told > _db(nl_ridge(X, sigma=truth), CAMERA) - 0.3
-    assert told > _db(nl_ridge(X, sigma=estimate_noise(X)), CAMERA) + 1.5
+    told = _db(nl_ridge(X, sigma=found.map), clean)
+    assert told > _db(nl_ridge(X, sigma=truth), clean) - 0.3
+    assert told > _db(nl_ridge(X, sigma=estimate_noise(X)), clean) + 1.5
 
 
 @pytest.mark.parametrize("axis", [0, -1])

@@ -43,7 +43,7 @@ def peak(function):
     + [("nl_ridge", "plain")],
 )
 def test_single_precision_takes_half_the_memory(name, output):
-    side = 360 if name in LIMITS else 256
+    side = 256 if name in LIMITS else 192
     double = np.random.default_rng(0).normal(size=(side, side))
     single = double.astype(np.float32)
     wrapper = JInvariantWrapper(DENOISERS[name], output=output, noise=0.2, **PARAMS.get(name, {}))
@@ -61,7 +61,7 @@ def test_single_precision_takes_half_the_memory(name, output):
 
 def test_memory_does_not_grow_with_candidates_or_masks():
     """Beyond what the denoiser itself takes, no more than four arrays of the data's size."""
-    X = np.random.default_rng(0).normal(size=(512, 512))
+    X = np.random.default_rng(0).normal(size=(384, 384))
 
     def nothing(X, *, k=0):
         return X
@@ -71,6 +71,6 @@ def test_memory_does_not_grow_with_candidates_or_masks():
         for params in ({}, {"n_splits": None}, {"scoring": "sure"}):
             for output in ("invariant", "plain", "blend"):
                 wrapper = JInvariantWrapper(nothing, output=output, noise=1.0)
-                search = SelfSupervisedSearchCV(wrapper, {"k": range(12)}, refit=False, **params)
+                search = SelfSupervisedSearchCV(wrapper, {"k": range(8)}, refit=False, **params)
                 search.fit(X[:64, :64])
                 assert peak(lambda search=search: search.fit(X)) < 4 * X.nbytes

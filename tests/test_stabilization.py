@@ -5,7 +5,14 @@ from sklearn.preprocessing import FunctionTransformer
 
 from sk_n2s import GeneralizedAnscombe, JInvariantWrapper, SelfSupervisedSearchCV
 from sk_n2s.denoisers import tv
-from sk_n2s.noise import ClippedNoise, LogTransform, NoiseCurve, RicianNoise, stabilizer_for
+from sk_n2s.noise import (
+    ClippedNoise,
+    LogTransform,
+    NoiseCurve,
+    NoiseModel,
+    RicianNoise,
+    stabilizer_for,
+)
 
 NOISES = [(1.0, 0.0, 0.0), (2.0, 100.0, 5.0), (0.5, 0.0, 0.1)]
 
@@ -79,7 +86,8 @@ def test_inside_a_wrapped_pipeline_the_loss_is_on_the_scale_of_the_data(rng):
     signal = np.repeat([2.0, 20.0, 5.0, 40.0], 100)
     counts = rng.poisson(signal).astype(float)
     smooth = FunctionTransformer(tv, kw_args={"weight": 2.0})
-    wrapper = JInvariantWrapper(make_pipeline(GeneralizedAnscombe(), smooth))
+    noise = NoiseModel(curve=NoiseCurve(1.0, 0.0))  # too few to tell it from them
+    wrapper = JInvariantWrapper(make_pipeline(GeneralizedAnscombe(), smooth), noise=noise)
     grid = {"denoiser__functiontransformer__kw_args": [{"weight": w} for w in (0.1, 1.0, 3.0)]}
     search = SelfSupervisedSearchCV(wrapper, grid, n_splits=None).fit(counts)
     truth = np.mean((search.transform(counts) - signal) ** 2)

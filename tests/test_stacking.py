@@ -146,6 +146,7 @@ ASKED_THROUGH = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:No candidate is better")  # as it should be
 @pytest.mark.parametrize("member", ASKED_THROUGH.values(), ids=ASKED_THROUGH)
 def test_what_has_seen_the_entry_is_not_taken_for_blind(member, noisy, clean):
     """Each of these does next to nothing: as a blind member it would have no error at all."""

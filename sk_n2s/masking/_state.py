@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import fields
 from functools import _lru_cache_wrapper, partial
-from threading import Lock, RLock
+from threading import Barrier, BoundedSemaphore, Condition, Event, Lock, RLock, Semaphore
 from types import BuiltinFunctionType, CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary, ref
@@ -28,10 +28,12 @@ __all__ = [
 #: Attributes of functions that the package itself sets begin like this.
 _OURS = "_sk_n2s"
 
-#: What does not change: most values are of exactly these types.
+#: What does not change, and what threads wait for each other by, which only serves if it is shared:
+#: most values are of exactly these types.
 _PLAIN = frozenset((
-    CodeType, ModuleType, bool, bytes, complex, float, int, np.ufunc, property, range, ref, slice,
-    str, type, type(None), type(...), type(Lock()), type(RLock()),
+    Barrier, BoundedSemaphore, CodeType, Condition, Event, ModuleType, Semaphore, bool, bytes,
+    complex, float, int, np.ufunc, property, range, ref, slice, str, type, type(None), type(...),
+    type(Lock()), type(RLock()),
 ))  # fmt: skip
 _FIXED = (*_PLAIN, np.dtype, np.generic)
 

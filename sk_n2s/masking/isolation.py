@@ -11,7 +11,8 @@ it for the best. State is looked for where Python keeps it:
 
 What is the same for all views:
 
-- A read-only array (``array.flags.writeable = False``) is not copied.
+- A read-only array (``array.flags.writeable = False``) is not copied; nor is what lets threads
+  wait for each other (`threading.Lock`, ``Barrier``, ``Event``, ``Condition``, ``Semaphore``).
 - An array of NumPy, or a tensor of torch, that is larger than 1 MB and than 8 times the data is
   lent, not copied. Arrays are lent read-only. A call that changes what was lent raises an
   error; of a change that goes around NumPy's flag and torch's count of versions, this is seen

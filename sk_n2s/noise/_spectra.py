@@ -18,8 +18,10 @@ from ._blocks import quiet_blocks
 
 __all__ = ["NEGLIGIBLE", "Spectra", "block_sides", "blocks_of", "transformed", "usable_blocks"]
 
-#: Side of the blocks for each number of axes; half of it where that gives too few of them.
+#: Side of the blocks for each number of axes; half of it where that gives too few of them, and
+#: at least as much as gives low frequencies for both halves.
 _SIDES = {1: 64, 2: 16, 3: 8}
+_LEAST_SIDE = 6
 _MANY, _FEWEST = 100, 12
 
 #: A block with more than this share of its entries at the ends of the scale is saturated.
@@ -54,9 +56,9 @@ _WHITE = (2.0, 1.15)
 
 def block_sides(shapes: list[tuple[int, ...]]) -> tuple[int, ...]:
     """Return the sides of the blocks of arrays of these shapes."""
-    side = _SIDES.get(len(shapes[0]), 4)
+    side = _SIDES.get(len(shapes[0]), _LEAST_SIDE)
     if sum(int(np.prod([n // side for n in shape])) for shape in shapes) < _MANY:
-        side = max(4, side // 2)
+        side = max(_LEAST_SIDE, side // 2)
     return tuple(min(side, n) for n in shapes[0])
 
 
@@ -129,9 +131,8 @@ class Spectra:
         self._high = power[:, high]
         self.quiet = np.full(len(power), self.is_flat)
         self.quiet[quiet_blocks(self._second, first)] = True
-        if (
-            self.quiet.any() and not self.is_flat
-        ):  # slow structure is not seen in either half of these frequencies
+        # Slow structure is not seen in either half of these frequencies.
+        if self.quiet.any() and not self.is_flat:
             slow = mean((part.max(axis=0) < 0.25) & (index.sum(axis=0) > 0))
             self.quiet &= slow <= _STEEP * np.median(slow[self.quiet])
         self._fine = coefficients[self.quiet][:, :, high]
