@@ -11,20 +11,24 @@ from .._utils.lazy import in_memory
 from .._utils.tiling import middle
 from ._autocovariance import SCALES, products_at_lags
 from ._blocks import items
-from ._spectra import NEGLIGIBLE, Spectra, block_sides, blocks_of, transformed, usable_blocks
+from ._spectra import Spectra, block_sides, blocks_of, transformed, usable_blocks
 from ._stripes import stripe_variance
 from .outliers import find_outliers
 
 __all__ = ["Finding", "NoiseAssumptionWarning", "check_assumptions"]
 
-#: Entries that are looked at, and channels and items, at most.
-_GLANCE, _MOST = 2**13, 4
+#: Entries that are looked at for correlation and for outliers; channels and items, at most.
+_GLANCE, _OUTLIERS, _MOST = 2**15, 2**13, 4
 
-#: Lags that are looked at; along a shorter axis there is nothing to tell, nor from fewer blocks.
+#: Lags that are looked at; along a shorter axis, or in fewer blocks, there is nothing to tell.
 _LAG, _SHORTEST, _FEWEST = 4, 17, 24
 
-#: In so many standard errors chance is not believed.
-_ERRORS = 4.0
+#: In so many standard errors chance is not believed; with less correlation nothing more would be
+#: hidden.
+_ERRORS, _DEPENDENT = 4.0, 0.2
+
+#: What is constant along an axis counts from this share of the variance on.
+_STRIPES = 0.05
 
 #: From this share of the entries on, and this number, outliers weigh in a loss.
 _SHARE, _FEW = 5e-4, 3
@@ -76,31 +80,16 @@ def check_assumptions(
         None where all is well, or where the data do not tell.
     """
     channel, batch, _ = split_axes(X.ndim, channel_axis, batch_axis)
-    part = _glance(X, channel, batch)
+    part = in_memory([_glance(X, _GLANCE, channel, batch)])[0]
     largest = float(np.abs(part).max(initial=0, where=~np.isnan(part)))
     if not 0 < largest < np.inf:
         return []
     part = part / largest  # whose squares fit
-    where = find_outliers(
-        part, false_positives=_FALSE_POSITIVES, channel_axis=channel, batch_axis=batch
-    )
-    found = []
-    if correlation:
-        # Outliers would hide it.
-        found += _correlated(np.where(where, np.nan, part), channel, batch)
-    if outliers and np.count_nonzero(where) >= max(_FEW, _SHARE * where.size):
-        found.append(
-            Finding(
-                f"About {where.mean():.2g} of the entries are outliers, whose squares outweigh "
-                "what tells candidates apart.",
-                "Take them for missing, by an OutlierMasker before the wrapper in a Pipeline, or "
-                'set scoring="neg_mean_absolute_error".',
-            )
-        )
-    return found
+    found = _correlated(part, channel, batch) if correlation else []
+    return found + (_outlying(part, channel, batch) if outliers else [])
 
 
-def _glance(X: Any, channel: int | None, batch: int | None) -> np.ndarray:
+def _glance(X: Any, budget: int, channel: int | None, batch: int | None) -> Any:
     """Return the middle of the data, with few channels and items."""
     kept, most = [slice(None)] * X.ndim, _MOST
     for axis in (channel, batch):
@@ -108,10 +97,28 @@ def _glance(X: Any, channel: int | None, batch: int | None) -> np.ndarray:
             n = min(X.shape[axis], most)
             first = (X.shape[axis] - n) // 2
             kept[axis] = slice(first, first + n)
-            most = max(1, most // n)
+            most //= n
     X = X[tuple(kept)]
     n_channels = 1 if channel is None else X.shape[channel]
-    return in_memory([X[middle(X.shape, _GLANCE // n_channels, channel, batch)]])[0]
+    return X[middle(X.shape, budget // n_channels, channel, batch)]
+
+
+def _outlying(part: np.ndarray, channel: int | None, batch: int | None) -> list[Finding]:
+    """Return whether so many entries are outliers that they weigh in a loss."""
+    part = _glance(part, _OUTLIERS, channel, batch)
+    where = find_outliers(
+        part, false_positives=_FALSE_POSITIVES, channel_axis=channel, batch_axis=batch
+    )
+    if np.count_nonzero(where) < max(_FEW, _SHARE * where.size):
+        return []
+    return [
+        Finding(
+            f"About {100 * where.mean():.2g} % of the entries are outliers, whose squares outweigh "
+            "what tells candidates apart.",
+            "Take them for missing, by an OutlierMasker before the wrapper in a Pipeline, or set "
+            'scoring="neg_mean_absolute_error".',
+        )
+    ]
 
 
 def _correlated(part: np.ndarray, channel: int | None, batch: int | None) -> list[Finding]:
@@ -120,11 +127,11 @@ def _correlated(part: np.ndarray, channel: int | None, batch: int | None) -> lis
     if not axes or min(part.shape[a] for a in axes) < _SHORTEST:
         return []
     parts = [(values[np.newaxis], known) for values, known in items(part, channel, batch)]
-    found = [
-        f"along axis {axis} over {lag} {'entry' if lag == 1 else 'entries'}"
-        for axis, lag in zip(axes, _reach(parts, len(axes)), strict=True)
-        if lag
-    ]
+    reach, striped = _reach(parts, len(axes))
+    found = []
+    for axis, lag, whole in zip(axes, reach, striped, strict=True):
+        far = "whole lines" if whole else f"{lag} {'entry' if lag == 1 else 'entries'}"
+        found += [f"along axis {axis} over {far}"] if lag or whole else []
     if not found:
         return []
     return [
@@ -136,22 +143,26 @@ def _correlated(part: np.ndarray, channel: int | None, batch: int | None) -> lis
     ]
 
 
-def _reach(parts: list[_Part], ndim: int) -> tuple[int, ...]:
-    """Return the largest lag along each axis at which quiet blocks are correlated beyond doubt."""
-    sides = block_sides([values.shape[1:] for values, _ in parts])
+def _reach(parts: list[_Part], ndim: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the largest lag along each axis at which the noise of quiet blocks is correlated
+    beyond doubt, and whether a part of it is constant along the whole axis.
+    """
+    reach, striped = np.zeros(ndim, dtype=int), np.zeros(ndim, dtype=bool)
+    # No smaller ones, in which texture would pass for noise.
+    sides = block_sides([values.shape[1:] for values, _ in parts], many=0)
     usable = [usable_blocks(values, known, sides) for values, known in parts]
-    none = (0,) * ndim
     if sum(map(np.count_nonzero, usable)) < _FEWEST:
-        return none
+        return reach, striped
     blocks = [transformed(v, u, sides) for (v, _), u in zip(parts, usable, strict=True)]
     spectra = Spectra(np.concatenate(blocks), sides)
-    striped = [min(stripe_variance(v[0], axis) for v, _ in parts) > 0 for axis in range(ndim)]
-    if not spectra.is_correlated and not any(striped):
-        return none
+    constant = np.array([min(stripe_variance(v[0], a) for v, _ in parts) for a in range(ndim)])
+    if not spectra.is_correlated and not constant.any():
+        return reach, striped
     width = SCALES.get(ndim, ((5, 3),))[0][0]
-    total, pairs, first = 0.0, 0.0, 0
+    total, pairs = np.zeros(1), np.zeros(1)
+    first = 0
     for (values, _), places in zip(parts, usable, strict=True):
-        last = first + np.count_nonzero(places)
+        last = first + int(np.count_nonzero(places))
         places[places] = spectra.quiet[first:last]
         first = last
         quiet = np.zeros(values.shape, dtype=bool)
@@ -159,7 +170,11 @@ def _reach(parts: list[_Part], ndim: int) -> tuple[int, ...]:
         sums = products_at_lags(values, quiet[0], width, _LAG)
         total, pairs = total + sums[0], pairs + sums[1]
     near = total / np.maximum(pairs, 1)
-    near /= max(near.max(), np.finfo(float).tiny)
-    error = np.sqrt(np.sum(np.square(near)) / max(pairs.min(), 1.0))
-    places = np.argwhere(np.abs(near) > max(_ERRORS * error, NEGLIGIBLE)) - _LAG
-    return tuple(np.abs(places).max(axis=0, initial=0).tolist())
+    variance = float(near.max())
+    if variance > 0:
+        striped = constant > _STRIPES * variance
+    if variance > 0 and spectra.is_correlated:
+        error = np.sqrt(np.sum(np.square(near)) / max(pairs.min(), 1.0))
+        strong = np.abs(near) > max(_ERRORS * error, _DEPENDENT * variance)
+        reach = np.abs(np.argwhere(strong) - _LAG).max(axis=0)
+    return reach, striped
