@@ -106,6 +106,8 @@ def _glance(X: Any, budget: int, channel: int | None, batch: int | None) -> Any:
 def _outlying(part: np.ndarray, channel: int | None, batch: int | None) -> list[Finding]:
     """Return whether so many entries are outliers that they weigh in a loss."""
     part = _glance(part, _OUTLIERS, channel, batch)
+    if np.isnan(part).all():
+        return []
     where = find_outliers(
         part, false_positives=_FALSE_POSITIVES, channel_axis=channel, batch_axis=batch
     )
