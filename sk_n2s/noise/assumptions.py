@@ -23,6 +23,9 @@ _GLANCE, _OUTLIERS, _MOST = 2**15, 2**13, 4
 #: Lags that are looked at; along a shorter axis, or in fewer blocks, there is nothing to tell.
 _LAG, _SHORTEST, _FEWEST = 4, 17, 24
 
+#: What so many pairs have in common beyond half of this distance is a pattern, and not noise.
+_FAR, _PAIRS = 16, 2000
+
 #: In so many standard errors chance is not believed; with less correlation nothing more would be
 #: hidden.
 _ERRORS, _DEPENDENT = 4.0, 0.2
@@ -169,14 +172,18 @@ def _reach(parts: list[_Part], ndim: int) -> tuple[np.ndarray, np.ndarray]:
         first = last
         quiet = np.zeros(values.shape, dtype=bool)
         blocks_of(quiet, sides)[places] = True
-        sums = products_at_lags(values, quiet[0], width, _LAG)
+        sums = products_at_lags(values, quiet[0], width, _FAR)
         total, pairs = total + sums[0], pairs + sums[1]
-    near = total / np.maximum(pairs, 1)
-    variance = float(near.max())
-    if variance > 0:
-        striped = constant > _STRIPES * variance
-    if variance > 0 and spectra.is_correlated:
-        error = np.sqrt(np.sum(np.square(near)) / max(pairs.min(), 1.0))
-        strong = np.abs(near) > max(_ERRORS * error, _DEPENDENT * variance)
-        reach = np.abs(np.argwhere(strong) - _LAG).max(axis=0)
+    products = total / np.maximum(pairs, 1)
+    variance = float(products.max())
+    if not variance > 0:
+        return reach, striped
+    striped = constant > _STRIPES * variance
+    lags = np.abs(np.indices(products.shape) - _FAR).max(axis=0)
+    near = lags <= _LAG
+    error = np.sqrt(np.sum(np.square(products[near])) / max(pairs[near].min(), 1.0))
+    strong = np.abs(products) > max(_ERRORS * error, _DEPENDENT * variance)
+    periodic = (strong & (lags > _FAR // 2) & (pairs > _PAIRS)).any()
+    if spectra.is_correlated and not periodic:
+        reach = np.abs(np.argwhere(strong & near) - _FAR).max(axis=0)
     return reach, striped
