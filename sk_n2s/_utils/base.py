@@ -145,6 +145,7 @@ class BaseDenoiser(ArrayTransformer):
     channel_axis: int | None = None
     batch_axis: int | None = None
     noise: Any = None
+    partition: Any = None
 
     # The contract --------------------------------------------------------------------
 

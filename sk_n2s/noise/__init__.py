@@ -1,5 +1,6 @@
 """What the noise is like, from the noisy array alone."""
 
+from .assumptions import NoiseAssumptionWarning
 from .correlation import NoiseCorrelation, estimate_noise_correlation
 from .curve import NoiseCurve, estimate_noise_curve
 from .estimate import estimate_noise_model
@@ -14,6 +15,7 @@ __all__ = [
     "ClippedNoise",
     "GeneralizedAnscombe",
     "LogTransform",
+    "NoiseAssumptionWarning",
     "NoiseCorrelation",
     "NoiseCurve",
     "NoiseMap",

@@ -54,10 +54,10 @@ _UNLIKE_TEXTURE = (20.0, 4.0)
 _WHITE = (2.0, 1.15)
 
 
-def block_sides(shapes: list[tuple[int, ...]]) -> tuple[int, ...]:
+def block_sides(shapes: list[tuple[int, ...]], many: int = _MANY) -> tuple[int, ...]:
     """Return the sides of the blocks of arrays of these shapes."""
     side = _SIDES.get(len(shapes[0]), _LEAST_SIDE)
-    if sum(int(np.prod([n // side for n in shape])) for shape in shapes) < _MANY:
+    if sum(int(np.prod([n // side for n in shape])) for shape in shapes) < many:
         side = max(_LEAST_SIDE, side // 2)
     return tuple(min(side, n) for n in shapes[0])
 

@@ -136,6 +136,12 @@ class BaseSelfSupervisedSearch(
         self : object
             The fitted search.
 
+        Warns
+        -----
+        NoiseAssumptionWarning
+            If the noise of neighbours is correlated, or if there are outliers: the loss would
+            choose wrongly. The message names the remedy.
+
         Raises
         ------
         TypeError, ValueError

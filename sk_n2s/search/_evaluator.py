@@ -12,6 +12,7 @@ from .._utils.arrays import unmasked
 from .._utils.callbacks import Task
 from .._utils.lazy import as_float_data
 from ..losses import check_scoring, cross_validated_error, scores_output
+from ._assumptions import warn_of_noise
 from ._candidates import Group, Grouping, NotSearchable
 from ._evaluation import Answer, answer, failed
 from ._keys import key_of
@@ -60,6 +61,7 @@ class Evaluator:
         self.loss, self._memory = check_scoring(search.scoring), check_memory(search.memory)
         self.array = as_float_data(X)
         self.results = Results(search.error_score)
+        self._has_looked = False
         self._grouping = Grouping(unmasked(X), self.array, scores_output(search.scoring))
 
     def gather(self, candidates: list[dict]) -> Batch:
@@ -77,6 +79,9 @@ class Evaluator:
                 answers[i].append(failed(i, error))
         if self.loss is not cross_validated_error:  # which needs no level of the noise
             grouping.check_same_noise()
+        if grouping.groups and not self._has_looked:  # in the first round of a race
+            self._has_looked = True
+            warn_of_noise(grouping.groups, self.loss)
         if not grouping.groups:
             self.results.add(candidates, answers, None)  # says that all have failed
         return Batch(candidates, grouping.groups, answers)
