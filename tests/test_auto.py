@@ -75,9 +75,8 @@ def test_counts_are_stabilised(clean):
     assert _psnr(told.transform(counts), signal, 20) > _psnr(denoised, signal, 20) - 0.2
     truth = np.mean((told.transform(counts) - signal) ** 2)
     assert told.estimated_mse_ == pytest.approx(truth, rel=0.25)
-    # Of an error that is a tenth of the noise, an estimated level does not tell enough.
-    assert truth < 0.1 * signal.mean()
-    assert "is not enough to tell an error as small" in auto.error_estimate_.doubts[0]
+    low, high = auto.error_estimate_.interval  # wide, as the level is estimated
+    assert low < np.mean((denoised - signal) ** 2) < high < 2 * truth
 
 
 def test_a_signal_a_volume_colours_items_and_gaps(rng, clean):

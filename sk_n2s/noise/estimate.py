@@ -93,7 +93,7 @@ def estimate_noise_model(
     correlation = _correlation(part, channel, batch)
     is_told = correlation is None or correlation.is_told
     found: dict[str, Any] = {"outliers": share, "doubts": [] if is_told else [_UNTOLD]}
-    extent = float(np.nanstd(part))
+    extent = _deviation(part)
     if correlation is not None and any(correlation.reach):
         if np.sqrt(correlation.variance) > _WEAK * extent:
             of_part, of_all = (
@@ -130,8 +130,13 @@ def _independent(
         if not uneven.is_uniform:
             error = _ERROR_OF_MAP if "places" in uneven.varies else _ERROR_OF_LEVEL
             return NoiseModel(uneven.map, level_error=error, doubts=doubts, **found)
-    error = max(_ERROR_OF_LEVEL, _OF_TEXTURE * (float(np.nanstd(part)) / level) ** 1.5)
+    error = max(_ERROR_OF_LEVEL, _OF_TEXTURE * (_deviation(part) / level) ** 1.5)
     return NoiseModel(level, level_error=error, doubts=doubts, **found)
+
+
+def _deviation(X: np.ndarray) -> float:
+    """Return the standard deviation of all entries, whose squares may not fit into float32."""
+    return float(np.nanstd(X.astype(np.float64, copy=False)))
 
 
 def _cautious(model: NoiseModel) -> NoiseModel:
