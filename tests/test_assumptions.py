@@ -180,3 +180,10 @@ def test_a_warning_that_is_an_error_leaves_nothing_behind(in_rows):
         with pytest.raises(NoiseAssumptionWarning, match="correlated"):
             search.fit(in_rows)
     assert not hasattr(search, "best_params_")
+
+
+@pytest.mark.parametrize("steps", [(1, 0), (0, 1), (1, 1), (1, -1)])
+def test_a_pattern_is_no_noise(rng, steps):
+    i, j = np.indices((192, 192))
+    clean = np.sin(2 * np.pi * (steps[0] * i + steps[1] * j) / 8)
+    assert not check_assumptions(clean + rng.normal(scale=0.3, size=clean.shape))

@@ -179,11 +179,16 @@ def _reach(parts: list[_Part], ndim: int) -> tuple[np.ndarray, np.ndarray]:
     if not variance > 0:
         return reach, striped
     striped = constant > _STRIPES * variance
-    lags = np.abs(np.indices(products.shape) - _FAR).max(axis=0)
+    steps = np.abs(np.indices(products.shape) - _FAR)
+    lags = steps.max(axis=0)
     near = lags <= _LAG
     error = np.sqrt(np.sum(np.square(products[near])) / max(pairs[near].min(), 1.0))
     strong = np.abs(products) > max(_ERRORS * error, _DEPENDENT * variance)
-    periodic = (strong & (lags > _FAR // 2) & (pairs > _PAIRS)).any()
-    if spectra.is_correlated and not periodic:
+    pattern = strong & (lags > _FAR // 2) & (pairs > _PAIRS)
+    for axis in np.flatnonzero(striped):  # is strong along lines, however far
+        pattern &= np.delete(steps, axis, axis=0).any(axis=0)
+    if pattern.any():
+        return reach, np.zeros_like(striped)
+    if spectra.is_correlated:
         reach = np.abs(np.argwhere(strong & near) - _FAR).max(axis=0)
     return reach, striped
