@@ -103,7 +103,7 @@ def main():
             # For a peak of 1, whatever the scale of the data is.
             unit = np.ptp(truth) / np.ptp(clean)
             before, after = (psnr(v / unit, truth / unit) for v in (noisy, auto.transform(noisy)))
-            claimed = -10 * np.log10(auto.estimated_mse_ / unit**2)
+            claimed = -10 * np.log10(auto.estimated_mse_ / unit**2)  # NaN: unknown
             cells = [f"{v:.2f}" for v in (before, after, claimed, seconds)]
             words = str(auto.noise_)[:60] + (f" [{len(said)} warnings]" if said else "")
             rows.append([image, name, *cells, words])

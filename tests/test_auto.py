@@ -3,6 +3,7 @@ import pickle
 
 import numpy as np
 import pytest
+from skimage import data
 from sklearn.base import clone
 
 from sk_n2s import AutoDenoiser
@@ -238,3 +239,68 @@ def test_copies_in_memory_keep_the_result(fitted, noisy):
     copied = copy.deepcopy(fitted)
     np.testing.assert_array_equal(copied._known[1], fitted._known[1])
     assert "_known" not in vars(pickle.loads(pickle.dumps(copied)))
+
+
+def test_correlated_noise_is_denoised_as_what_it_is(clean):
+    noise = NoiseModel(0.1, correlation=[[0.5, 1.0, 0.5]])
+    noisy = clean + noise.sample(clean, 0)
+    auto = AutoDenoiser("fast").fit(noisy)
+    assert auto.noise_.is_correlated
+    assert auto.noise_.level == pytest.approx(0.1, rel=0.15)
+    white = AutoDenoiser("fast", noise=0.1).fit_transform(noisy)
+    assert _psnr(auto.transform(noisy), clean) > _psnr(noisy, clean) + 7
+    assert _psnr(auto.transform(noisy), clean) > _psnr(white, clean) + 0.3
+    told = AutoDenoiser("fast", noise=noise).fit(noisy)
+    error = np.mean((told.transform(noisy) - clean) ** 2)
+    low, high = told.error_estimate_.interval
+    assert low < error < high
+
+
+def test_outliers_are_replaced_and_counted(clean, rng):
+    noisy = clean + rng.normal(scale=0.05, size=clean.shape)
+    hit = rng.random(clean.shape) < 0.01
+    spoilt = np.where(hit, 30.0, noisy)
+    auto = AutoDenoiser("fast").fit(spoilt)
+    assert auto.n_outliers_ == np.count_nonzero(hit)
+    assert f"{auto.n_outliers_} outliers" in auto.summary_
+    alone = AutoDenoiser("fast", noise=0.05).fit_transform(noisy)
+    assert _psnr(auto.transform(spoilt), clean) > _psnr(alone, clean) - 0.5
+
+
+def test_few_counts_are_denoised_in_bins(clean):
+    counts = np.random.default_rng(0).poisson(clean).astype(float)
+    auto = AutoDenoiser("fast").fit(counts)
+    assert not auto.error_estimate_.is_known
+    assert "bins of side 2" in auto.summary_
+    denoised = auto.transform(counts)
+    assert _psnr(denoised, clean) > 19
+    assert abs(denoised.mean() - clean.mean()) < 0.03
+    again = pickle.loads(pickle.dumps(auto))
+    np.testing.assert_allclose(again.transform(counts), denoised, atol=1e-6)
+
+
+def test_speckle_is_stabilised_by_the_logarithm(clean, rng):
+    noisy = clean * rng.gamma(16, 1 / 16, size=clean.shape)
+    auto = AutoDenoiser("fast").fit(noisy)
+    assert auto.noise_.curve.relative == pytest.approx(1 / 16, rel=0.2)
+    assert _psnr(auto.transform(noisy), clean) > _psnr(noisy, clean) + 8
+
+
+@pytest.mark.parametrize("sigma", [0, 2, 25])
+@pytest.mark.parametrize("width", [1, 3])
+def test_regular_patterns_are_no_noise(sigma, width):
+    i, j = np.mgrid[:96, :96] // width
+    truth = ((i + j) % 2).astype(float)
+    noisy = truth + sigma / 255 * np.random.default_rng(0).normal(size=truth.shape)
+    auto = AutoDenoiser("fast").fit(noisy)
+    assert auto.noise_.level == pytest.approx(sigma / 255, rel=0.08)
+    assert np.mean((auto.transform(noisy) - truth) ** 2) <= 1.02 * np.mean((noisy - truth) ** 2)
+    assert auto.error_estimate_.is_known
+
+
+def test_weak_noise_in_texture_is_not_overdone():
+    for name in ("grass", "brick"):
+        truth = getattr(data, name)()[100:196, 100:196] / 255
+        noisy = truth + 2 / 255 * np.random.default_rng(0).normal(size=truth.shape)
+        auto = AutoDenoiser("fast").fit(noisy)
+        assert _psnr(auto.transform(noisy), truth) > _psnr(noisy, truth) - 0.1

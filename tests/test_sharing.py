@@ -22,7 +22,8 @@ def test_one_transform_serves_all_candidates(n_jobs, noisy, monkeypatch):
     transform = fft.dctn
 
     def counted(X, *args, type=2, **kwargs):
-        times.append(type)
+        if np.shape(X) == noisy.shape:  # and not of the blocks in which the noise is looked at
+            times.append(type)
         return transform(X, *args, type=type, **kwargs)
 
     monkeypatch.setattr("sk_n2s.denoisers.frequency.fft.dctn", counted)

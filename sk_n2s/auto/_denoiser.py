@@ -62,11 +62,13 @@ class _Shown(NamedTuple):
 class AutoDenoiser(LightPickle, BaseDenoiser):
     """Denoise, with everything chosen from the noisy data.
 
-    The noise is looked at first: its level, and whether it grows with the signal, in which
-    case the data are stabilised. Classical denoisers then race on a part of the data, each
-    scored by Stein's unbiased risk estimate, and those that are worth their weight are
-    averaged (see `SelfSupervisedStacker`). The noise has to be independent between
-    entries; `sk_n2s.noise.estimate_noise_correlation` tells.
+    The noise is looked at first (see `sk_n2s.noise.estimate_noise_model`): outliers are
+    taken for missing; noise that depends on the signal is stabilised; that which differs between
+    places, items or channels, or depends on that of neighbours, is taken as it is. Classical
+    denoisers then race on a part of the data, each scored by Stein's unbiased risk
+    estimate, and those that are worth their weight are averaged (see
+    `SelfSupervisedStacker`). The data as they are race as well. Where structure is
+    everywhere, so that weak noise cannot be told from it, less is done.
 
     Parameters
     ----------
@@ -98,7 +100,8 @@ class AutoDenoiser(LightPickle, BaseDenoiser):
         How many entries of the data were no noise of that kind, and were predicted from the
         others.
     error_estimate_ : ErrorEstimate
-        How far the result is estimated to be from the truth.
+        How far the result is estimated to be from the truth; unknown, with the reason, where
+        the noise does not tell.
     estimated_mse_, estimated_psnr_ : float
         Its mean squared error, and its peak signal-to-noise ratio in dB.
     estimated_psnr_interval_ : tuple of float
@@ -435,7 +438,6 @@ class AutoDenoiser(LightPickle, BaseDenoiser):
         origin = "estimated" if self.noise is None else "given"
         chosen = sorted(self.weights_.items(), key=lambda item: -item[1])
         shares = "; ".join(f"{100 * w:.0f} % {name}" for name, w in chosen)
-        low, high = self.estimated_psnr_interval_
         outliers = ""
         if self.n_outliers_:
             outliers = f"{self.n_outliers_} outliers were replaced.\n"
@@ -443,8 +445,7 @@ class AutoDenoiser(LightPickle, BaseDenoiser):
         return (
             f"Noise ({origin}): {self.noise_}.\n{outliers}"
             f"Chosen among {len(self.scores_)}: {shares}. The best alone is {best}.\n"
-            f"Estimated PSNR: {self.estimated_psnr_:.2f} dB ({low:.2f} to {high:.2f}), for a peak "
-            f"of {self.error_estimate_.data_range:.4g}."
+            f"{self.error_estimate_}"
         )
 
 

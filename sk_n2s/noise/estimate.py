@@ -88,8 +88,6 @@ def estimate_noise_model(
         part = np.where(outliers, np.nan, part)
     level = estimate_noise(part, channel_axis=channel, batch_axis=batch)
     share = float(np.mean(outliers))
-    if not level > 0:
-        return NoiseModel(0.0, outliers=share)
     correlation = _correlation(part, channel, batch)
     is_told = correlation is None or correlation.is_told
     found: dict[str, Any] = {"outliers": share, "doubts": [] if is_told else [_UNTOLD]}
@@ -104,6 +102,8 @@ def estimate_noise_model(
             found["level_error"] = _ERROR_OF_CORRELATED
             return NoiseModel(float(np.sqrt(correlation.variance)), **found)
         is_told, found["doubts"] = False, [_UNTOLD]
+    if not level > 0:
+        return NoiseModel(0.0, outliers=share)
     model = _independent(X, part, level, (channel_axis, batch_axis), (channel, batch), found)
     weak = np.sqrt(np.nanmean(model.variance(part))) < _WEAK * extent
     return _cautious(model) if weak and not is_told else model

@@ -56,6 +56,15 @@ class ErrorEstimate(NamedTuple):
         """Whether what it rests upon holds, as far as can be told."""
         return not self.doubts
 
+    def __str__(self) -> str:
+        if not self.is_known:
+            return f"The error is unknown: {'; '.join(self.doubts)}."
+        low, high = self.psnr_interval
+        return (
+            f"Estimated PSNR: {self.psnr:.2f} dB ({low:.2f} to {high:.2f}), for a peak of "
+            f"{self.data_range:.4g}."
+        )
+
     def unknown(self, doubt: str) -> ErrorEstimate:
         """Return the same estimate, unknown for a reason that is given in words."""
         return ErrorEstimate(*_UNKNOWN, self.data_range, self.assumptions, (*self.doubts, doubt))
