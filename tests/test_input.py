@@ -115,6 +115,7 @@ def test_floats_are_not_copied_and_reversed_views_are():
         assert_array_equal(found, view)
 
 
+@pytest.mark.filterwarnings("ignore:The noise is correlated")  # tiles repeat it
 def test_a_reversed_map_of_a_file_in_other_processes(tmp_path):
     path = tmp_path / "noisy.npy"
     np.save(path, np.tile(NOISY, (20, 10)))  # large enough for joblib to map
