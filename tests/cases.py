@@ -45,4 +45,5 @@ NOISES = [
     NoiseModel(np.linspace(1, 2, 14)),
     NoiseModel(np.linspace(1, 2, 12 * 14).reshape(12, 14)),
     NoiseModel(curve=NoiseCurve(gain=2.0, intercept=1.0)),
+    NoiseModel(0.5, correlation=[[0.1, 0.2, 0.1], [0.4, 1.0, 0.4], [0.1, 0.2, 0.1]]),
 ]

@@ -374,3 +374,33 @@ def test_a_constant_half_says_nothing_of_the_noise(rng):
     level = estimate_noise(noisy)
     assert level == pytest.approx(25, rel=0.06)
     assert estimate_noise(noisy.astype(np.float32)) == pytest.approx(level, rel=1e-3)
+
+
+def test_samples_have_the_correlation_of_the_model():
+    table = np.array([[0.1, 0.2, 0.1], [0.4, 1.0, 0.4], [0.1, 0.2, 0.1]])
+    model = NoiseModel(2.0, correlation=table)
+    noise = model.sample(np.zeros((400, 500)), 0)
+    assert noise.std() == pytest.approx(2.0, rel=0.02)
+    for (i, j), expected in np.ndenumerate(table[1:, 1:]):
+        pairs = noise[: noise.shape[0] - i, : noise.shape[1] - j] * noise[i:, j:]
+        assert pairs.mean() / 4 == pytest.approx(expected, abs=0.02)
+    far = noise[:-5] * noise[5:]
+    assert abs(far.mean() / 4) < 0.02
+    assert model.blind_spot().all()
+    assert model.blind_spot().shape == (3, 3)
+    # Beyond its ends the values at its ends go on: lines that share an offset.
+    lines = NoiseModel(1.0, correlation=[[1.0, 1.0, 1.0]]).sample(np.zeros((40, 30)), 0)
+    np.testing.assert_allclose(lines, lines[:, :1] + np.zeros(30), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("correlation", "message"),
+    [
+        (np.ones((2, 3)), "odd length"),
+        ([[0.5]], "be 1 in its centre"),
+        ([[2.0, 1.0, 2.0]], "from -1 to 1"),
+    ],
+)
+def test_a_correlation_that_is_none_is_refused(correlation, message):
+    with pytest.raises(ValueError, match=message):
+        NoiseModel(1.0, correlation=correlation)
