@@ -157,6 +157,15 @@ def _writing_form(X):
     return np.array(X)
 
 
+def _louder(X):
+    return 1.01 * gaussian.exact(X)
+
+
+@declare(exact=_louder)
+def _off_by_a_hundredth(X):
+    return gaussian(X)
+
+
 @declare(exact=_identity)
 def _peeking(X):
     return np.array(X)
@@ -510,6 +519,11 @@ BROKEN = [
     (denoisers.check_exact_form_keeps_shape_and_dtype, _double_form, "its exact form returns"),
     (denoisers.check_exact_form_does_not_write, _writing_form, "for read-only data"),
     (denoisers.check_exact_form_is_j_invariant, _peeking, "is not J-invariant"),
+    (
+        denoisers.check_exact_form_is_on_the_scale_of_the_denoiser,
+        _off_by_a_hundredth,
+        "is off by 0.03",
+    ),
     (denoisers.check_exact_form_leaves_missing_entries_out, _spreading, "spread"),
     (denoisers.check_exact_form_leaves_missing_entries_out, _darkening, "for blank data"),
     (partitions.check_scored_sets_are_disjoint_and_cover, _SameTwice(), "and 56 in several"),

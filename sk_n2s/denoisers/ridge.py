@@ -12,6 +12,7 @@ from scipy import sparse
 
 from .._utils.arrays import per_axis
 from .._utils.threads import one_thread
+from ..noise._lags import with_more_lags
 from ._input import as_data
 from ._scale import noise_relative
 from .traits import declare
@@ -33,6 +34,9 @@ _LEAST = 1e-4
 
 #: Reference patches that are worked on together, which bounds the memory.
 _TILE = 64
+
+#: Lags of a correlation that are looked up.
+_LAGS = 48
 
 #: Matrices up to this order are inverted by LAPACK.
 _LEAF = 12
@@ -105,7 +109,8 @@ def nl_ridge(
         another, which is a little better where the noise is not strong.
     correlation : array-like with an odd length along each axis of space, default=None
         The correlation of the noise of two entries by their distance: 1 in the centre, which is
-        distance 0. Beyond its ends the values at its ends go on. None means independent noise.
+        distance 0. Beyond its ends it is 0, but where it does not change towards them, as for
+        lines that share an offset. None means independent noise.
         Where it is given, patches and groups should be larger: (17, 13) and (30, 90), say.
     channel_axis : int, default=None
         An axis of channels, whose patches are joined.
@@ -238,8 +243,9 @@ class _Correlation:
 
 def _positive(table: np.ndarray) -> np.ndarray:
     """Return the nearest correlation without negative power, which an estimate may have."""
-    # One period: beyond its ends the values at its ends go on, until all lags are there.
-    table = np.pad(table, [(n // 2, n // 2) if n > 1 else (0, 0) for n in table.shape], mode="edge")
+    for axis, n in enumerate(table.shape):
+        # One period, which ends where nothing is left, or what goes on beyond all lags.
+        table = with_more_lags(table, axis, max(_LAGS - n // 2, n // 2) if n > 1 else 0)
     power = np.fft.fftn(np.fft.ifftshift((table + np.flip(table)) / 2)).real
     table = np.fft.fftshift(np.fft.ifftn(np.maximum(power, 0)).real)
     return table / table.max()

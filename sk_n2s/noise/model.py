@@ -10,6 +10,7 @@ from scipy.fft import fftn, ifftn, next_fast_len
 from sklearn.utils import check_random_state
 
 from .._utils.arrays import as_float_array, unmasked
+from ._lags import NEGLIGIBLE, with_more_lags
 from .curve import NoiseCurve
 
 __all__ = ["NoiseModel", "check_noise"]
@@ -17,9 +18,6 @@ __all__ = ["NoiseModel", "check_noise"]
 _WHAT = (
     "must be a standard deviation in the unit of the data, an array of them, a NoiseModel, or None"
 )
-
-#: Correlations up to this do no harm.
-_NEGLIGIBLE = 0.05
 
 _PARAMETERS = ("level", "curve", "correlation", "outliers", "notes", "doubts", "level_error")
 
@@ -37,8 +35,8 @@ class NoiseModel:
     correlation : array-like, default=None
         The correlation of the noise of two entries by their distance: an array with an odd
         length along each axis of the data, 1 in its centre, which is distance 0. Along axes of
-        length 1 noise is independent; beyond its ends the values at the ends go on. None means
-        independent noise.
+        length 1 noise is independent. Beyond its ends it is 0, but where it does not change towards
+        them, as for lines that share an offset. None means independent noise.
     outliers : float, default=0.0
         The share of entries that are no such noise, but outliers.
     notes : sequence of str, default=()
@@ -138,7 +136,7 @@ class NoiseModel:
         """
         if self.correlation is None:
             return np.ones((1,), dtype=bool)
-        far = np.abs(self.correlation) > _NEGLIGIBLE
+        far = np.abs(self.correlation) > NEGLIGIBLE
         middle = [n // 2 for n in far.shape]
         half = np.abs(np.argwhere(far) - middle).max(axis=0)
         return far[tuple(slice(m - h, m + h + 1) for m, h in zip(middle, half, strict=True))]
@@ -291,14 +289,12 @@ def _correlated(
     for axis in axes:
         n, half = shape[axis], table.shape[axis] // 2
         # What goes on beyond its ends needs room for all lags.
-        ends = np.take(table, [0, -1], axis=axis)
-        far = n if np.abs(ends).max() > _NEGLIGIBLE else min(n, half + 1)
+        beyond = np.take(with_more_lags(table, axis, 1), [0, -1], axis=axis)
+        far = n if np.abs(beyond).max() > NEGLIGIBLE else min(n, half + 1)
         large[axis] = next_fast_len(n + far, real=True)
-        lags = np.arange(large[axis])
-        lags = np.clip(np.minimum(lags, large[axis] - lags), 0, half) * np.where(
-            2 * lags < large[axis], 1, -1
-        )
-        table = np.take(table, half + lags, axis=axis)
+        table = with_more_lags(table, axis, large[axis] // 2 - half)
+        lags = np.fft.ifftshift(np.arange(large[axis]) - large[axis] // 2)
+        table = np.take(table, lags + table.shape[axis] // 2, axis=axis)
     # Its transform is the power spectrum, and none if an estimated correlation is no correlation.
     power = np.maximum(fftn(table, axes=axes).real, 0)
     power /= power.mean(axis=tuple(axes), keepdims=True)

@@ -48,6 +48,7 @@ def checks(denoiser: Callable) -> Iterator[Check]:
         yield check_exact_form_keeps_shape_and_dtype
         yield check_exact_form_does_not_write
         yield check_exact_form_is_j_invariant
+        yield check_exact_form_is_on_the_scale_of_the_denoiser
         if traits_of(denoiser).handles_missing:
             yield check_exact_form_leaves_missing_entries_out
 
@@ -212,6 +213,21 @@ def check_exact_form_is_j_invariant(denoiser: Callable) -> None:
     for X in _all_data(denoiser):
         wrapper = JInvariantWrapper(denoiser, method="exact")
         check_j_invariance(wrapper, X, random_state=0, n_sets=2)
+
+
+def check_exact_form_is_on_the_scale_of_the_denoiser(denoiser: Callable) -> None:
+    """Where the denoiser leaves blank data as they are, so does its exact form."""
+    form, blank = get_exact_form(denoiser), np.full(_data(denoiser).shape, 3.0)
+    assert form is not None
+    if np.allclose(denoiser(blank), blank, rtol=1e-6):
+        answer = form(blank)
+        off = float(np.abs(answer - blank).max())
+        require(
+            off < 1e-6 * 3.0,
+            denoiser,
+            f"leaves data that are 3 everywhere as they are, and its exact form is off by {off:.3g}"
+            ": let the weights of the other entries sum to 1.",
+        )
 
 
 def check_exact_form_leaves_missing_entries_out(denoiser: Callable) -> None:
