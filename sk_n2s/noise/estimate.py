@@ -36,6 +36,7 @@ _UNTOLD = (
 )
 
 _BIASED = "noise was clipped, so that the mean of the data is not the signal near their ends"
+_SHIFTED = "the mean of magnitudes is not their signal, but above it"
 _HEAVY = "its variance lies in what is rare, and cannot be told from the quiet parts"
 
 #: Standard errors of levels, as a share of them, measured on photographs: of one level with noise
@@ -120,6 +121,7 @@ def _independent(
     if curve.is_signal_dependent or clipped > 0:
         error = curve.gain_error / curve.gain if curve.gain > 0 else _ERROR_OF_CURVE
         doubts += [_BIASED] if clipped > _CLIPPED else []
+        doubts += [_SHIFTED] if curve.rician else []
         error = max(error, _ERROR_OF_LEVEL)
         return NoiseModel(curve=curve, level_error=error, doubts=doubts, **found)
     tails = estimate_tails(part, **axes)
