@@ -23,6 +23,7 @@ from sk_n2s import (
 )
 from sk_n2s._utils.arrays import as_float_array
 from sk_n2s.denoisers import RegressionDenoiser, gaussian, median
+from sk_n2s.noise import LogTransform
 
 CLEAN = np.add.outer(np.sin(np.arange(40) / 9), np.cos(np.arange(12) / 7))
 NOISY = CLEAN + 0.3 * np.random.default_rng(0).normal(size=CLEAN.shape)
@@ -138,6 +139,7 @@ ESTIMATORS = {
     "regression": RegressionDenoiser(Ridge(), random_state=0),
     "anscombe": GeneralizedAnscombe(),
     "outliers": OutlierMasker(),
+    "logarithm": LogTransform(0.1),
 }
 
 

@@ -13,7 +13,7 @@ from ._lattice import grey_levels, lattice_of
 from ._levels import Blocks, Levels, levels_of, measure
 from ._moments import clipped_moments, rician_moments
 
-__all__ = ["NoiseCurve", "estimate_noise_curve"]
+__all__ = ["MUCH_CLIPPED", "NoiseCurve", "estimate_noise_curve"]
 
 #: Entries of large data that are looked at.
 _BUDGET = 2**19
@@ -62,6 +62,10 @@ _FEW_BELOW = 0.01
 _ITERATIONS = 4
 
 
+#: A smaller share of clipped entries than this does not matter.
+MUCH_CLIPPED = 0.005
+
+
 class NoiseCurve(NamedTuple):
     """The variance of noise: relative · signal² + gain · signal + intercept, and at least 0.
 
@@ -97,6 +101,27 @@ class NoiseCurve(NamedTuple):
     rician: float = 0.0
     clipped_low: float = 0.0
     clipped_high: float = 0.0
+
+    def scaled(self, share: float) -> NoiseCurve:
+        """Return the curve of noise whose variance is a share of this one's.
+
+        Parameters
+        ----------
+        share : float
+            The share.
+
+        Returns
+        -------
+        NoiseCurve
+            The curve.
+        """
+        return self._replace(
+            gain=share * self.gain,
+            intercept=share * self.intercept,
+            gain_error=share * self.gain_error,
+            relative=share * self.relative,
+            rician=float(np.sqrt(share)) * self.rician,
+        )
 
     def offset_and_read_noise(self, X: np.ndarray) -> tuple[float, float]:
         """Return an offset of the data and a read noise that together explain the intercept.

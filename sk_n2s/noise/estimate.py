@@ -13,7 +13,7 @@ from .._utils.lazy import as_float_data, is_lazy
 from .._utils.tiling import sample
 from ._blocks import items
 from .correlation import NoiseCorrelation, estimate_noise_correlation
-from .curve import estimate_noise_curve
+from .curve import MUCH_CLIPPED, estimate_noise_curve
 from .level import estimate_noise
 from .map import estimate_noise_map
 from .model import NoiseModel
@@ -48,9 +48,6 @@ _ERROR_OF_MAP, _ERROR_OF_CURVE, _ERROR_OF_CORRELATED = 0.1, 0.03, 0.06
 #: Noise of less than this share of the extent of the data is hard to tell from structure: where
 #: that is everywhere, so much of the level is assumed.
 _WEAK, _CAUTION = 0.15, 0.5
-
-#: With a smaller share of entries at an end of the data, clipping does not matter.
-_CLIPPED = 0.005
 
 
 def estimate_noise_model(
@@ -120,7 +117,7 @@ def _independent(
     clipped = max(curve.clipped_low, curve.clipped_high)
     if curve.is_signal_dependent or clipped > 0:
         error = curve.gain_error / curve.gain if curve.gain > 0 else _ERROR_OF_CURVE
-        doubts += [_BIASED] if clipped > _CLIPPED else []
+        doubts += [_BIASED] if clipped > MUCH_CLIPPED else []
         doubts += [_SHIFTED] if curve.rician else []
         error = max(error, _ERROR_OF_LEVEL)
         return NoiseModel(curve=curve, level_error=error, doubts=doubts, **found)
@@ -150,14 +147,7 @@ def _cautious(model: NoiseModel) -> NoiseModel:
         return model.replace(level=_CAUTION * model.level, notes=notes)
     if curve.gain > 0 and not curve.gain_error:  # counts, whose noise is known
         return model
-    share = _CAUTION**2
-    curve = curve._replace(
-        relative=share * curve.relative,
-        gain=share * curve.gain,
-        intercept=share * curve.intercept,
-        rician=_CAUTION * curve.rician,
-    )
-    return model.replace(curve=curve, notes=notes)
+    return model.replace(curve=curve.scaled(_CAUTION**2), notes=notes)
 
 
 def _correlation(X: np.ndarray, channel: int | None, batch: int | None) -> NoiseCorrelation | None:

@@ -11,7 +11,7 @@ from scipy import stats
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
-from .._utils.base import ArrayTransformer
+from ._stabilizer import Stabilizer
 from .curve import estimate_noise_curve
 
 __all__ = ["GeneralizedAnscombe"]
@@ -20,7 +20,7 @@ __all__ = ["GeneralizedAnscombe"]
 _LARGEST_TABLED = 200.0
 
 
-class GeneralizedAnscombe(ArrayTransformer):
+class GeneralizedAnscombe(Stabilizer):
     """The generalised Anscombe transform, with its exact unbiased inverse.
 
     Data x = gain · Poisson + normal(offset, read_noise²) become data whose noise has
@@ -83,68 +83,26 @@ class GeneralizedAnscombe(ArrayTransformer):
         self.offset = offset
         self.read_noise = read_noise
 
-    def fit(self, X: Any, y: Any = None) -> GeneralizedAnscombe:
-        """Validate the parameters, or estimate them.
-
-        Parameters
-        ----------
-        X : array-like of one or more axes
-            The noisy data; NaN marks missing entries.
-        y : object
-            Ignored, present for scikit-learn's interface.
-
-        Returns
-        -------
-        GeneralizedAnscombe
-            The transformer itself.
-        """
-        self._validate_params()
-        array = self._as_data(X)
+    def _learn(self, X: np.ndarray) -> dict[str, Any]:
         gain, offset, read_noise = self.gain, self.offset, self.read_noise
         if gain is None:
-            curve = estimate_noise_curve(array)
-            offset, read_noise = curve.offset_and_read_noise(array)
+            curve = estimate_noise_curve(X)
+            offset, read_noise = curve.offset_and_read_noise(X)
             gain = curve.gain
             if not (curve.is_signal_dependent and curve.gain > 0):
-                variance = float(curve.variance(np.nanmean(array)))
+                variance = float(curve.variance(np.nanmean(X)))
                 gain, offset, read_noise = 0.0, 0.0, float(np.sqrt(variance)) or 1.0
-        self._remember(X, array)
-        self.gain_, self.offset_, self.read_noise_ = float(gain), float(offset), float(read_noise)
-        return self
+        learnt = {"gain_": gain, "offset_": offset, "read_noise_": read_noise}
+        return {name: float(value) for name, value in learnt.items()}
 
-    def transform(self, X: Any) -> Any:
-        """Make the noise white, of variance 1.
-
-        Parameters
-        ----------
-        X : array-like
-            Noisy data.
-
-        Returns
-        -------
-        ndarray of the shape of `X`
-            The stabilised data.
-        """
+    def transform(self, X: Any) -> Any:  # noqa: D102
         X = self._checked(X)
         if not self.gain_:
             return X / X.dtype.type(self.read_noise_)
         counts, spread = self._counts(X)
         return _forward(counts, spread)
 
-    def inverse_transform(self, X: Any) -> np.ndarray:
-        """Return the signal whose stabilised data have the expectation `X`.
-
-        Parameters
-        ----------
-        X : array-like
-            Stabilised data, denoised.
-
-        Returns
-        -------
-        ndarray of the shape of `X`
-            The signal, in the unit of the data; the offset where `X` lies below what any
-            signal has as its expectation.
-        """
+    def inverse_transform(self, X: Any) -> np.ndarray:  # noqa: D102
         X = self._checked(X)
         if not self.gain_:
             return X * X.dtype.type(self.read_noise_)
@@ -158,19 +116,7 @@ class GeneralizedAnscombe(ArrayTransformer):
         counts = np.where(X < expected[-1], np.interp(X, expected, means), large)
         return (counts * self.gain_ + self.offset_).astype(X.dtype)
 
-    def variance(self, signal: np.ndarray) -> np.ndarray:
-        """Return the variance of the noise of the stabilised data: below 1 for few counts.
-
-        Parameters
-        ----------
-        signal : ndarray
-            The signal, in the unit of the data.
-
-        Returns
-        -------
-        ndarray of the shape of `signal`
-            The variance.
-        """
+    def variance(self, signal: np.ndarray) -> np.ndarray:  # noqa: D102
         check_is_fitted(self)
         if not self.gain_:
             return np.ones_like(signal)
@@ -182,19 +128,7 @@ class GeneralizedAnscombe(ArrayTransformer):
         found = np.interp(counts, means, np.maximum(second - expected**2, 1e-3))
         return found.astype(signal.dtype)
 
-    def slope(self, X: np.ndarray) -> np.ndarray:
-        """Return the derivative of the transform.
-
-        Parameters
-        ----------
-        X : ndarray
-            Noisy data.
-
-        Returns
-        -------
-        ndarray of the shape of `X`
-            The derivative at each entry.
-        """
+    def slope(self, X: np.ndarray) -> np.ndarray:  # noqa: D102
         check_is_fitted(self)
         if not self.gain_:
             return np.full_like(X, 1 / self.read_noise_)

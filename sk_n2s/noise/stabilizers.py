@@ -11,9 +11,9 @@ from scipy import special, stats
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
-from .._utils.base import ArrayTransformer
 from ._moments import clipped_moments, rician_moments
-from .curve import NoiseCurve
+from ._stabilizer import Stabilizer
+from .curve import MUCH_CLIPPED, NoiseCurve
 from .stabilization import GeneralizedAnscombe
 
 __all__ = ["ClippedNoise", "LogTransform", "RicianNoise", "stabilizer_for"]
@@ -24,113 +24,8 @@ _NUMBER = Interval(Real, None, None, closed="both")
 #: The logarithm is linear below this share of the mean of the data.
 _LINEAR = 0.2
 
-#: A smaller share of clipped entries than this does not matter.
-_CLIPPED = 0.005
 
-
-class _Stabilizer(ArrayTransformer):
-    """A transform whose expectation and variance are tabled for each signal.
-
-    A subclass says by `_moments` what they are, at rising signals in the unit of the data.
-    """
-
-    def _moments(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return signals, and expectation and variance of their transformed data."""
-        raise NotImplementedError
-
-    def fit(self, X: Any, y: Any = None) -> Any:
-        """Validate the parameters.
-
-        Parameters
-        ----------
-        X : array-like of one or more axes
-            The noisy data; NaN marks missing entries.
-        y : object
-            Ignored, present for scikit-learn's interface.
-
-        Returns
-        -------
-        object
-            The transformer itself.
-        """
-        self._validate_params()
-        array = self._as_data(X)
-        self._fit(array)
-        self._remember(X, array)
-        return self
-
-    def _fit(self, X: np.ndarray) -> None:
-        pass
-
-    def transform(self, X: Any) -> Any:
-        """Scale the data so that the noise has a variance of about 1.
-
-        Parameters
-        ----------
-        X : array-like
-            Noisy data.
-
-        Returns
-        -------
-        ndarray of the shape of `X`
-            The stabilised data.
-        """
-        X = self._checked(X)
-        return X / X.dtype.type(self.sigma)  # type: ignore[attr-defined]
-
-    def inverse_transform(self, X: Any) -> np.ndarray:
-        """Return the signal whose stabilised data have the expectation `X`.
-
-        Parameters
-        ----------
-        X : array-like
-            Stabilised data, denoised.
-
-        Returns
-        -------
-        ndarray of the shape of `X`
-            The signal, in the unit of the data; the nearest possible one where no signal has
-            that expectation.
-        """
-        X = self._checked(X)
-        signal, expected, _ = self._moments()
-        return np.where(np.isnan(X), X, np.interp(X, expected, signal)).astype(X.dtype)
-
-    def variance(self, signal: np.ndarray) -> np.ndarray:
-        """Return the variance of the noise of the stabilised data.
-
-        Parameters
-        ----------
-        signal : ndarray
-            The signal, in the unit of the data.
-
-        Returns
-        -------
-        ndarray of the shape of `signal`
-            The variance.
-        """
-        check_is_fitted(self)
-        signals, _, variance = self._moments()
-        return np.maximum(np.interp(signal, signals, variance), 1e-3).astype(signal.dtype)
-
-    def slope(self, X: np.ndarray) -> np.ndarray:
-        """Return the derivative of the transform.
-
-        Parameters
-        ----------
-        X : ndarray
-            Noisy data.
-
-        Returns
-        -------
-        ndarray of the shape of `X`
-            The derivative at each entry.
-        """
-        check_is_fitted(self)
-        return np.full_like(X, 1 / self.sigma)  # type: ignore[attr-defined]
-
-
-class LogTransform(_Stabilizer):
+class LogTransform(Stabilizer):
     """The logarithm of data with multiplicative noise, and its unbiased inverse.
 
     Data x = signal · gamma of mean 1 become data whose noise has variance 1. The mean of the
@@ -179,9 +74,9 @@ class LogTransform(_Stabilizer):
         self.relative = relative
         self.read_noise = read_noise
 
-    def _fit(self, X: np.ndarray) -> None:
+    def _learn(self, X: np.ndarray) -> dict[str, Any]:
         usual = _LINEAR * float(np.nanmean(np.abs(X)))
-        self.scale_ = max(usual, self.read_noise / np.sqrt(self.relative)) or 1.0
+        return {"scale_": max(usual, self.read_noise / np.sqrt(self.relative)) or 1.0}
 
     def transform(self, X: Any) -> Any:  # noqa: D102
         X = self._checked(X)
@@ -224,7 +119,7 @@ def _logarithms(relative: float, read_noise: float) -> tuple[np.ndarray, np.ndar
     return signal, values.mean(axis=(1, 2)), values.var(axis=(1, 2))
 
 
-class RicianNoise(_Stabilizer):
+class RicianNoise(Stabilizer):
     """Magnitudes of complex data with normal noise, and the signal without their bias.
 
     Where there is no signal, magnitudes have a mean of 1.25 sigma, and a variance of 0.43
@@ -263,7 +158,7 @@ class RicianNoise(_Stabilizer):
         return signal * self.sigma, mean, variance
 
 
-class ClippedNoise(_Stabilizer):
+class ClippedNoise(Stabilizer):
     """White noise that was clipped with the data, and the signal without the bias of that.
 
     Near an end of the range, what is clipped is missing from the mean. The data are divided
@@ -300,9 +195,10 @@ class ClippedNoise(_Stabilizer):
         self.low = low
         self.high = high
 
-    def _fit(self, X: np.ndarray) -> None:
+    def _learn(self, X: np.ndarray) -> dict[str, Any]:
         if not self.low < self.high:
             raise ValueError(f"low={self.low!r} has to be less than high={self.high!r}.")
+        return {}
 
     def _moments(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         sigma, low, high = self.sigma, self.low, self.high
@@ -357,8 +253,8 @@ def stabilizer_for(curve: NoiseCurve, X: Any) -> Any:
         return LogTransform(curve.relative, float(np.sqrt(max(curve.intercept, 0)))).fit(X)
     if curve.is_signal_dependent and curve.gain > 0:
         return GeneralizedAnscombe(curve.gain, *curve.offset_and_read_noise(array)).fit(X)
-    if max(curve.clipped_low, curve.clipped_high) > _CLIPPED and curve.intercept > 0:
-        low = float(np.nanmin(array)) if curve.clipped_low > _CLIPPED else -np.inf
-        high = float(np.nanmax(array)) if curve.clipped_high > _CLIPPED else np.inf
+    if max(curve.clipped_low, curve.clipped_high) > MUCH_CLIPPED and curve.intercept > 0:
+        low = float(np.nanmin(array)) if curve.clipped_low > MUCH_CLIPPED else -np.inf
+        high = float(np.nanmax(array)) if curve.clipped_high > MUCH_CLIPPED else np.inf
         return ClippedNoise(float(np.sqrt(curve.intercept)), low, high).fit(X)
     return None
