@@ -35,7 +35,6 @@ __all__ = ["AutoDenoiser"]
 #: The race is run on this many entries; the weights do not become better with more.
 _RACE = 2**16
 
-
 #: Where counts are fewer than this, bins of so many are denoised; the largest side of bins, and how
 #: many there have to be along each axis.
 _COUNTS, _MOST_BINNED, _LEAST_BINS = 1.5, 4, 24
@@ -140,6 +139,15 @@ class AutoDenoiser(LightPickle, BaseDenoiser):
     # The result for the data of `fit`.
     _left_behind = ("_known",)
 
+    # What `fit` leaves.
+    noise_: NoiseModel
+    n_outliers_: int
+    stabilizer_: Any
+    weights_: dict[str, float]
+    scores_: dict[str, float]
+    error_estimate_: ErrorEstimate
+    _inner: tuple[AutoDenoiser, int] | None
+
     def __init__(
         self,
         effort: str = "balanced",
@@ -204,15 +212,24 @@ class AutoDenoiser(LightPickle, BaseDenoiser):
         denoised = restored if whole else self._average(shown, stabilizer, weights)
         estimate = self._estimate(array, denoised, noise, array[part], restored, divergence, part)
         mean = float(np.nanmean(shown.noise.variance(shown.X)))
+        return self._keep(
+            X,
+            given,
+            denoised,
+            noise_=noise.replace(outliers=n_outliers / array.size),
+            n_outliers_=n_outliers,
+            stabilizer_=stabilizer,
+            weights_=weights,
+            scores_={name: -s - mean for name, s in stacker.scores_.items()},
+            error_estimate_=estimate,
+            _inner=None,
+        )
+
+    def _keep(self, X: Any, given: np.ndarray, denoised: np.ndarray, **fitted: Any) -> AutoDenoiser:
+        """Keep what a fit has found, and its result for the data."""
         self._remember(X, given)
-        self.noise_ = noise.replace(outliers=n_outliers / array.size)
-        self.n_outliers_ = n_outliers
-        self.stabilizer_ = stabilizer
+        self.__dict__.update(fitted)
         self._effort = self.effort
-        self._inner: tuple[AutoDenoiser, int] | None = None
-        self.weights_ = weights
-        self.scores_ = {name: -s - mean for name, s in stacker.scores_.items()}
-        self.error_estimate_: ErrorEstimate = estimate
         self._known = digest(given), denoised.astype(given.dtype, copy=False)
         self.summary_ = self._in_words()
         return self
@@ -235,21 +252,21 @@ class AutoDenoiser(LightPickle, BaseDenoiser):
         """Let the race be run on the means of bins."""
         axes, curve = self.axes(array.ndim).neighbours, noise.curve
         assert curve is not None
-        share = factor ** -len(axes)
-        curve = curve._replace(gain=curve.gain * share, intercept=curve.intercept * share)
-        inner = clone(self).set_params(noise=noise.replace(curve=curve))
+        inner = clone(self).set_params(
+            noise=noise.replace(curve=curve.scaled(factor ** -len(axes)))
+        )
         denoised = inner.fit_transform(bin_means(array, factor, axes))
-        denoised = unbin(denoised, factor, array.shape)
-        self._remember(X, given)
-        for name in ("stabilizer_", "weights_", "scores_", "_effort"):
-            setattr(self, name, getattr(inner, name))
-        self.noise_, self.n_outliers_ = noise.replace(outliers=n / array.size), n
-        self._inner = inner, factor
         doubt = f"counts are so few that bins of side {factor} were denoised, which hide details"
-        self.error_estimate_ = inner.error_estimate_.unknown(doubt)
-        self._known = digest(given), denoised.astype(given.dtype, copy=False)
-        self.summary_ = self._in_words()
-        return self
+        return self._keep(
+            X,
+            given,
+            unbin(denoised, factor, array.shape),
+            noise_=noise.replace(outliers=n / array.size),
+            n_outliers_=n,
+            **{name: getattr(inner, name) for name in ("stabilizer_", "weights_", "scores_")},
+            error_estimate_=inner.error_estimate_.unknown(doubt),
+            _inner=(inner, factor),
+        )
 
     def _denoise(self, X: np.ndarray) -> np.ndarray:
         known, denoised = self.__dict__.get("_known", (None, None))

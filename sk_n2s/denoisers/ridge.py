@@ -12,7 +12,7 @@ from scipy import sparse
 
 from .._utils.arrays import per_axis
 from .._utils.threads import one_thread
-from ..noise._lags import with_more_lags
+from ..noise._lags import checked_correlation, with_more_lags
 from ._input import as_data
 from ._scale import noise_relative
 from .traits import declare
@@ -214,16 +214,11 @@ class _Correlation:
     """The correlation of the noise of two patches, by their distance."""
 
     def __init__(self, correlation: Any, ndim: int, dtype: Any) -> None:
-        table = np.asarray(correlation, dtype=float)
-        odd = table.ndim == ndim and all(n % 2 for n in table.shape)
-        if (
-            not odd
-            or not np.isfinite(table).all()
-            or table[tuple(n // 2 for n in table.shape)] != 1
-        ):
+        table = checked_correlation(correlation)
+        if table.ndim != ndim:
             raise ValueError(
-                f"correlation of shape {table.shape} must hold finite numbers, have an odd length "
-                f"along each of the {ndim} axes of space, and be 1 in its centre."
+                f"correlation of shape {table.shape} must have an axis for each of the {ndim} axes "
+                "of space."
             )
         table = _positive(table)
         self.table = table.astype(dtype).ravel()

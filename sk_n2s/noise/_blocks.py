@@ -12,8 +12,6 @@ from .._utils.arrays import split_axes
 from ..masking.fills import MeanFill
 
 __all__ = [
-    "ENOUGH_MEASURED",
-    "PORTIONS",
     "SMOOTHING",
     "all_blocks",
     "block_means",
@@ -27,7 +25,7 @@ _BLOCK = 64
 
 #: Blocks are added, quietest first, in this many portions, for as long as the noise in the
 #: next portion agrees with that in the blocks so far, within this many standard errors.
-PORTIONS = 20
+_PORTIONS = 20
 _AGREEMENT = 2.0
 
 #: So many quiet blocks tell the level with an error of about 2 %. They are taken without
@@ -35,7 +33,7 @@ _AGREEMENT = 2.0
 _ENOUGH = 50
 
 #: In a block there must be this share of the differences that are in the best one.
-ENOUGH_MEASURED = 0.25
+_ENOUGH_MEASURED = 0.25
 
 #: With less than this share of all of them, there are too few along all axes together, and
 #: along single axes.
@@ -130,7 +128,7 @@ def _blocks(X: np.ndarray, measured: np.ndarray | None = None) -> _Blocks:
     ends = ((X == X.min()) | (X == X.max())).astype(np.float64)
     # Up to rounding, no noise at all: a constant area tells nothing of it elsewhere.
     rounding = (8 * np.finfo(X.dtype).eps * float(np.abs(X).max())) ** 2
-    power[share < ENOUGH_MEASURED * share.max()] = 0  # and so is not kept
+    power[share < _ENOUGH_MEASURED * share.max()] = 0  # and so is not kept
     kept = (block_means(ends, side) <= 0.1) & (power > rounding)
     if not kept.any():
         kept = power > rounding
@@ -148,10 +146,10 @@ def all_blocks(X: np.ndarray, channel_axis: int | None, batch_axis: int | None) 
 def quiet_blocks(power: np.ndarray, slope: np.ndarray) -> np.ndarray:
     """Return which blocks hold noise and nothing else: the order of the quietest ones."""
     order = np.argsort(slope, kind="stable")
-    if len(order) < 2 * PORTIONS:
+    if len(order) < 2 * _PORTIONS:
         return order
-    portions = np.array_split(power[order], PORTIONS)
-    first = int(np.ceil(PORTIONS * np.clip(_ENOUGH / len(order), 0.1, 0.4)))
+    portions = np.array_split(power[order], _PORTIONS)
+    first = int(np.ceil(_PORTIONS * np.clip(_ENOUGH / len(order), 0.1, 0.4)))
     n = sum(map(len, portions[:first]))
     for portion in portions[first:]:
         so_far = power[order[:n]]

@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-__all__ = ["NEGLIGIBLE", "with_more_lags"]
+__all__ = ["NEGLIGIBLE", "checked_correlation", "with_more_lags"]
 
 #: Correlations up to this do no harm.
 NEGLIGIBLE = 0.05
 
 #: Values at an end that differ by no more than this go on.
 _FLAT = 0.02
+
+
+def checked_correlation(value: Any) -> np.ndarray:
+    """Return a correlation as an array of the user's no more."""
+    found = np.array(value, dtype=float)
+    centre = found[tuple(n // 2 for n in found.shape)] if found.size else 0
+    if not found.ndim or not all(n % 2 for n in found.shape) or centre != 1:
+        raise ValueError(
+            f"correlation of shape {found.shape} must have an odd length along each axis of the "
+            f"data and be 1 in its centre, which is {centre:.4g}."
+        )
+    if not (np.abs(found) <= 1).all():
+        raise ValueError("correlation must hold numbers from -1 to 1.")
+    return found
 
 
 def with_more_lags(table: np.ndarray, axis: int, more: int) -> np.ndarray:

@@ -10,7 +10,7 @@ from scipy.fft import fftn, ifftn, next_fast_len
 from sklearn.utils import check_random_state
 
 from .._utils.arrays import as_float_array, unmasked
-from ._lags import NEGLIGIBLE, with_more_lags
+from ._lags import NEGLIGIBLE, checked_correlation, with_more_lags
 from .curve import NoiseCurve
 
 __all__ = ["NoiseModel", "check_noise"]
@@ -85,7 +85,7 @@ class NoiseModel:
             given = _as_level(level)
             self.level = float(given) if given.ndim == 0 else given
         self.curve = curve
-        self.correlation = None if correlation is None else _checked_correlation(correlation)
+        self.correlation = None if correlation is None else checked_correlation(correlation)
         self.outliers = float(outliers)
         self.notes = tuple(notes)
         self.doubts = tuple(doubts)
@@ -259,20 +259,6 @@ def _in_words(curve: NoiseCurve) -> str:
         if share:
             text += f"; {100 * share:.2g} % clipped at the {end} value"
     return text
-
-
-def _checked_correlation(value: Any) -> np.ndarray:
-    """Return a correlation as an array of the user's no more."""
-    found = np.array(value, dtype=float)
-    centre = found[tuple(n // 2 for n in found.shape)] if found.size else 0
-    if not found.ndim or not all(n % 2 for n in found.shape) or centre != 1:
-        raise ValueError(
-            f"correlation of shape {found.shape} must have an odd length along each axis of the "
-            f"data and be 1 in its centre, which is {centre:.4g}."
-        )
-    if not (np.abs(found) <= 1).all():
-        raise ValueError("correlation must hold numbers from -1 to 1.")
-    return found
 
 
 def _correlated(
