@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from functools import partial, reduce
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike
 from scipy import ndimage
 
-from .._utils.arrays import has_nan
 from ._borders import border_index, check_mode, check_radius, reach_within
 from ._input import as_data
 from .traits import declare
@@ -30,12 +30,8 @@ def _own_weight(kernel: np.ndarray, length: int, mode: str) -> np.ndarray:
         ends = np.split(_own_weight(kernel, 6 * radius + 2, mode), 2)
         middle = np.full(length - 6 * radius - 2, kernel[radius])
         return np.concatenate([ends[0], middle, ends[1]])
-    place = border_index(length, radius, mode)
-    position = np.arange(length)
-    weight = np.zeros(length)
-    for k, value in enumerate(kernel):
-        weight += value * (place[k : k + length] == position)
-    return weight
+    places = sliding_window_view(border_index(length, radius, mode), len(kernel))
+    return (places == np.arange(length)[:, np.newaxis]) @ kernel
 
 
 def _leave_one_out(
@@ -50,7 +46,7 @@ def _leave_one_out(
         known = ~np.isnan(X)
         centre = X.dtype.type(np.mean(X, dtype=np.float64, where=known)) if known.any() else centre
         shown = X - centre
-    if rest <= least_weight(X.dtype) or has_nan(X):
+    if rest <= least_weight(X.dtype):
         return _weighted_mean_of_others(shown, smooth, own) + centre
     others = smooth(shown)
     # The weight is the same everywhere but near the ends: the middle is worked on with a number,
@@ -64,9 +60,12 @@ def _leave_one_out(
                 ends.append((place, take_out(others[place].copy(), X[place], kept, centre)))
     middle = np.prod([weight[len(weight) // 2] for weight in own], dtype=X.dtype)
     rows = max(1, _CACHED * len(X) // X.size)
-    for start in range(0, len(X), rows):  # each block fits into the cache
-        block = slice(start, start + rows)
-        take_out(others[block], X[block], middle, centre)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for start in range(0, len(X), rows):  # each block fits into the cache
+            block = slice(start, start + rows)
+            # To look for NaN here costs less than a pass of its own before.
+            if not np.isfinite(take_out(others[block], X[block], middle, centre).sum()):
+                return _weighted_mean_of_others(shown, smooth, own) + centre
     for place, values in ends:
         others[place] = values
     return others

@@ -10,7 +10,7 @@ from scipy.special import ndtr
 
 from .._utils.arrays import has_nan, split_axes
 
-__all__ = ["patch_variance"]
+__all__ = ["READ", "patch_variance"]
 
 #: Entries of a patch: less where gaps leave too few complete ones. Along no axis more than
 #: this side: longer pieces of a signal overlap so much that there are few of them.
@@ -20,9 +20,9 @@ _LONGEST = 12
 #: With fewer patches than this, they tell too little.
 _FEWEST = 256
 
-#: Patches that are read, and places that are tried to find complete ones, at most; entries
-#: of the windows around patches that are held at once.
-_READ, _TRIED, _AT_ONCE = 2**16, 2**18, 2**19
+#: Patches that are read at most (four times as many places are tried to find complete ones);
+#: entries of the windows around patches that are held at once.
+READ, _AT_ONCE = 2**16, 2**19
 
 #: Frequencies up to this share of the highest tell structure, the others the noise.
 _LOW = 0.5
@@ -70,11 +70,13 @@ class _Patches(NamedTuple):
         return _Patches(self.supply, *(values[kept] for values in self[1:]))
 
 
-def patch_variance(X: np.ndarray, channel_axis: int | None, batch_axis: int | None) -> float | None:
+def patch_variance(
+    X: np.ndarray, channel_axis: int | None, batch_axis: int | None, most: int = READ
+) -> float | None:
     """Return the variance of white noise, or None where the data hold too few patches."""
     axes = tuple(a for a in split_axes(X.ndim, channel_axis, batch_axis)[2] if X.shape[a] > 1)
     ends = np.array([ufunc.reduce(X, axis=None) for ufunc in (np.fmin, np.fmax)], np.float64)
-    found = (_gather(X, axes, n_entries, ends) for n_entries in _PATCH if axes)
+    found = (_gather(X, axes, n_entries, ends, most) for n_entries in _PATCH if axes)
     patches = next((some for some in found if some is not None), None)
     if patches is None:
         return None
@@ -119,7 +121,7 @@ def _left_of_variance(mean: np.ndarray) -> np.ndarray:
 
 
 def _gather(
-    X: np.ndarray, axes: tuple[int, ...], n_entries: int, ends: np.ndarray
+    X: np.ndarray, axes: tuple[int, ...], n_entries: int, ends: np.ndarray, most: int
 ) -> _Patches | None:
     """Return patches from all over the data, of measured entries only."""
     side = min(_LONGEST, max(2, round(n_entries ** (1 / len(axes)))))
@@ -130,7 +132,7 @@ def _gather(
     windows = np.lib.stride_tricks.sliding_window_view(X, wide, axis=axes)
     shape = windows.shape[: X.ndim]
     n_places, rng = float(np.prod(shape)), np.random.default_rng(0)
-    places = _spread_out(int(n_places), _TRIED, rng)
+    places = _spread_out(int(n_places), 4 * most, rng)
     if has_nan(X):
         missing = np.lib.stride_tricks.sliding_window_view(np.isnan(X), wide, axis=axes)
         gaps = missing[np.unravel_index(places, shape)][(slice(None), *inner)]
@@ -138,7 +140,7 @@ def _gather(
         n_places, places = n_places * float(complete.mean()), places[complete]
     if len(places) < _FEWEST:
         return None
-    places = places[_spread_out(len(places), _READ, rng)]
+    places = places[_spread_out(len(places), most, rng)]
     basis, frequency = _cosines(sides)
     wide_basis, wide_frequency = _cosines(wide)
     limit = _LOW * frequency.max()

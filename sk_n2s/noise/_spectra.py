@@ -148,19 +148,23 @@ class Spectra:
         """Return the quietest blocks."""
         return self._order[: max(_FEWEST, int(share * len(self._order)))]
 
-    def _growth(self, share: float) -> float:
-        """Return in how many standard errors power grows among the quietest blocks."""
-        few = self._first(share)
-        n = len(few)
-        ranks = rankdata(self._second[few]) - (n + 1) / 2
-        places = np.arange(n) - (n - 1) / 2
-        return ranks @ places / max(places @ places, 1) * np.sqrt(n)
+    @cached_property
+    def _growth(self) -> dict[float, float]:
+        """In how many standard errors power grows among the quietest blocks, for each share."""
+        found = {}
+        for share in _SHARES:
+            few = self._first(share)
+            n = len(few)
+            ranks = rankdata(self._second[few]) - (n + 1) / 2
+            places = np.arange(n) - (n - 1) / 2
+            found[share] = ranks @ places / max(places @ places, 1) * np.sqrt(n)
+        return found
 
     def _same(self, share: float) -> bool:
         """Return whether power does not grow among the quietest blocks, and would in texture."""
         n = len(self._first(share))
         most = min(_GROWTH, _IN_TEXTURE * np.sqrt(n) - _MARGIN)
-        return n >= _FEWEST and self._growth(share) < most
+        return n >= _FEWEST and self._growth[share] < most
 
     @cached_property
     def _n_same(self) -> int:
@@ -193,7 +197,7 @@ class Spectra:
         limits = [1 + slack / np.sqrt(n) for slack in _SLACK]
         if self._n_same and (self._differs(*limits) or (self.is_flat and self._has_lags())):
             return True
-        return self._growth(_SHARES[0]) < _GROWTH and self._differs(*_UNLIKE_TEXTURE)
+        return self._growth[_SHARES[0]] < _GROWTH and self._differs(*_UNLIKE_TEXTURE)
 
     @cached_property
     def is_told(self) -> bool:

@@ -8,9 +8,9 @@ import numpy as np
 
 from .._utils.arrays import as_float_array, has_nan
 from ._blocks import all_blocks, quiet_blocks
-from ._patches import patch_variance
+from ._patches import READ, patch_variance
 
-__all__ = ["estimate_noise"]
+__all__ = ["estimate_noise", "white_noise"]
 
 
 def estimate_noise(
@@ -69,8 +69,14 @@ def estimate_noise(
     >>> round(estimate_noise(noise), 1)
     2.0
     """
-    X = as_float_array(X)
-    variance = patch_variance(X, channel_axis, batch_axis)
+    return white_noise(as_float_array(X), channel_axis, batch_axis)
+
+
+def white_noise(
+    X: np.ndarray, channel_axis: int | None, batch_axis: int | None, n_patches: int = READ
+) -> float:
+    """Return the standard deviation of white noise, from so many patches at most."""
+    variance = patch_variance(X, channel_axis, batch_axis, n_patches)
     if variance is None or has_nan(X):  # of gaps, patches suffer more than differences do
         blocks = all_blocks(X, channel_axis, batch_axis)
         quiet = blocks.power[quiet_blocks(blocks.power, blocks.slope)]

@@ -451,9 +451,11 @@ def _scale(size: Array, prediction: Array, tied: Array, known: Array, quantum: f
     if at.size > _SAMPLE:
         at = at[np.random.default_rng(0).integers(at.size, size=_SAMPLE)]
     levels, relative = level.ravel()[at], size.ravel()[at] / scale.ravel()[at]
-    parts = np.array_split(np.argsort(levels, kind="stable"), max(1, min(32, at.size // 64)))
-    factors = [_MAD * np.median(relative[part]) for part in parts]
-    places = [levels[part].mean() for part in parts]
+    n_parts = max(1, min(32, at.size // 64))
+    # Parts of the same size are worked on together; the few that are left over are the darkest.
+    order = np.argsort(levels, kind="stable")[at.size % n_parts :].reshape(n_parts, -1)
+    factors = _MAD * np.median(relative[order], axis=1)
+    places = levels[order].mean(axis=1)
     scale *= np.interp(level, places, np.maximum(factors, 1)).astype(np.float32)
     return scale
 

@@ -15,15 +15,15 @@ from .._utils.base import BaseDenoiser
 from .._utils.lazy import as_float_data, in_memory, is_lazy
 from .._utils.tiling import middle, sample
 from .._utils.warn import warn
-from ..noise.level import estimate_noise
+from ..noise.level import white_noise
 from ..noise.model import NoiseModel, check_noise
 from ..risk.error_estimate import ErrorEstimate, error_of
 from ..risk.noise_level import noise_of
 
 __all__ = ["ErrorEstimateMixin", "kept"]
 
-#: Entries from which the level of the noise is read where only a warning rests upon it.
-_GLANCE = 2**13
+#: Entries and patches from which the level of the noise is read where only a warning rests on it.
+_GLANCE, _PATCHES = 2**14, 2**11
 
 
 def kept(X: Any, data: Any) -> Any:
@@ -138,4 +138,4 @@ def _quick_level(denoiser: BaseDenoiser, X: Any) -> float:
         return float(np.sqrt(np.nanmean(noise.variance(seen))))
     if has_nan(part):
         part, channel, batch = sample(X, channel, batch)  # more of what was measured
-    return estimate_noise(part, channel_axis=channel, batch_axis=batch)
+    return white_noise(part, channel, batch, _PATCHES)

@@ -17,7 +17,7 @@ __all__ = ["Answer", "answer", "failed"]
 
 #: Entries that are compared at a time, where they need not be all: larger arrays, new for each
 #: candidate, would take longer to get from the system than an exact form takes.
-_BLOCK = 2**16
+_BLOCK = 2**17
 
 #: With a divergence per entry beyond this, generalised cross-validation divides 0 by 0.
 _MOST_FREEDOM = 0.99
