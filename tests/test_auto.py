@@ -171,7 +171,7 @@ def test_items_and_channels_of_different_noise(role, clean, rng):
     error = np.mean((denoised - truth) ** 2)
     low, high = told.error_estimate_.interval
     assert low < error < high
-    assert told.estimated_mse_ == pytest.approx(error, rel=0.15)
+    assert told.estimated_mse_ == pytest.approx(error, rel=0.3)
 
 
 def test_what_is_set_after_the_fit_does_not_change_it(noisy):

@@ -404,3 +404,58 @@ def test_samples_have_the_correlation_of_the_model():
 def test_a_correlation_that_is_none_is_refused(correlation, message):
     with pytest.raises(ValueError, match=message):
         NoiseModel(1.0, correlation=correlation)
+
+
+@pytest.mark.parametrize("missing", [0.05, 0.2, 0.5])
+def test_gaps_do_not_hide_whether_noise_is_correlated(missing, rng):
+    X = np.add.outer(np.linspace(0, 5, 160), np.linspace(0, 3, 160))
+    white = rng.normal(size=X.shape)
+    for noise, is_correlated in (
+        (white, False),
+        (1.4 * (white + np.roll(white, 1, axis=1)) / 2, True),
+        (3 * ndimage.uniform_filter(white, 3, mode="wrap"), True),
+    ):
+        noisy = np.where(rng.random(X.shape) < missing, np.nan, X + noise)
+        found = estimate_noise_correlation(noisy)
+        if missing == 0.5 and is_correlated and not any(found.reach):
+            assert not found.is_told
+            continue
+        assert any(found.reach) == is_correlated
+        assert found.is_told
+        if is_correlated:
+            assert found.map[4, 5] == pytest.approx(np.mean(noise[:, 1:] * noise[:, :-1]), abs=0.15)
+
+
+def test_noise_of_a_box_in_a_small_part_of_a_photograph(rng):
+    """Where structure is in most blocks; texture's spectrum falls on and on."""
+    crop = data.camera()[60:220, 130:290] / 255
+    box = 0.3 * ndimage.uniform_filter(rng.normal(size=crop.shape), 3, mode="wrap")
+    found = estimate_noise_correlation(crop + box)
+    assert found.reach == (2, 2)
+    # A photograph out of focus has fine structure that is smooth, and the noise is white.
+    blurred = ndimage.gaussian_filter(crop, 1.5) + 0.02 * rng.normal(size=crop.shape)
+    assert estimate_noise_correlation(blurred).reach == (0, 0)
+
+
+@pytest.mark.parametrize("peak", [20, 200])
+def test_the_level_of_counts_is_known_as_well_as_their_gain(peak, clean, rng):
+    counts = rng.poisson(peak * clean)
+    model = estimate_noise_model(counts)
+    assert (model.curve.gain, model.curve.intercept) == (1, 0)
+    assert model.level_error < 0.005
+    # Read noise that is not known makes it uncertain, by as much as it errs.
+    raw = 1.7 * counts + rng.normal(scale=np.sqrt(peak / 4), size=clean.shape)
+    model = estimate_noise_model(raw)
+    right = 1.7**2 * peak * clean.mean() + peak / 4
+    error = np.mean(model.variance(raw)) / right - 1
+    assert 0.005 < model.level_error < 0.05
+    assert abs(error) < 6 * model.level_error
+
+
+def test_weak_noise_in_structure_is_less_sure(clean, rng):
+    errors = []
+    for sigma in (0.02, 0.06, 0.2):
+        model = estimate_noise_model(clean + rng.normal(scale=sigma, size=clean.shape))
+        errors.append(model.level_error)
+        assert model.level == pytest.approx(sigma, rel=3 * model.level_error)
+    assert errors == sorted(errors, reverse=True)

@@ -34,6 +34,10 @@ _SHARES = (0.3, 0.6, 1.0)
 #: correlation, so that among few blocks growth must be less, to be told from it.
 _GROWTH, _IN_TEXTURE, _MARGIN = 3.0, 0.35, 2.0
 
+#: A spectrum that falls by such a factor from low to high frequencies, and by less than this
+#: among high ones, is that of smoothed noise, if power does not grow by so much.
+_FALLS, _NO_MORE, _LITTLE_GROWTH = 4.5, 1.16, 2.5
+
 #: In so many standard errors a difference is not chance.
 _DIFFERENCE = 4.0
 
@@ -73,9 +77,11 @@ def blocks_of(values: np.ndarray, sides: tuple[int, ...]) -> np.ndarray:
 
 
 def usable_blocks(
-    values: np.ndarray, measured: np.ndarray | None, sides: tuple[int, ...]
+    values: np.ndarray, measured: np.ndarray | None, sides: tuple[int, ...], share: float = 1.0
 ) -> np.ndarray:
-    """Return which blocks are measured entirely, hold noise, and are not saturated."""
+    """Return which blocks are measured, at least a share of them, hold noise, and are not
+    saturated.
+    """
     blocks = blocks_of(values, sides)
     inner = tuple(range(len(sides), blocks.ndim))
     space = tuple(range(1, values.ndim))
@@ -85,7 +91,7 @@ def usable_blocks(
     rounding = 8 * np.finfo(values.dtype).eps * float(np.abs(values).max())
     usable &= np.ptp(blocks, axis=inner[1:]).max(axis=-1) > rounding
     if measured is not None:
-        usable &= blocks_of(measured[np.newaxis], sides).all(axis=inner)
+        usable &= blocks_of(measured[np.newaxis], sides).mean(axis=inner) >= share
     return usable
 
 
@@ -119,7 +125,8 @@ class Spectra:
         def mean(band: np.ndarray) -> np.ndarray:
             return power[:, band].mean(axis=1)
 
-        first, self._second = mean(low & even), mean(low & ~even)
+        self._half = power[:, low & ~even]
+        first, self._second = mean(low & even), self._half.mean(axis=1)
         self._order = np.argsort(first, kind="stable")
         self._pairs = [(self._second, mean(high))]
         for own in part:
@@ -197,7 +204,28 @@ class Spectra:
         limits = [1 + slack / np.sqrt(n) for slack in _SLACK]
         if self._n_same and (self._differs(*limits) or (self.is_flat and self._has_lags())):
             return True
+        if any(self._ends_flat(share) and self._scatters_little(share) for share in _SHARES[:2]):
+            return True
         return self._growth[_SHARES[0]] < _GROWTH and self._differs(*_UNLIKE_TEXTURE)
+
+    def _ends_flat(self, share: float) -> bool:
+        """Return whether the spectrum falls steeply and then no more, as texture's goes on to."""
+        few = self._first(share)
+        steep, *fine = (
+            np.median(np.log(np.maximum(a[few], _TINY) / np.maximum(b[few], _TINY)))
+            for a, b in self._pairs
+        )
+        return steep > np.log(_FALLS) and max(fine) < np.log(_NO_MORE)
+
+    def _scatters_little(self, share: float) -> bool:
+        """Return whether power differs between the quietest blocks no more than that of noise."""
+        few = self._first(share)
+        n, each = len(few), self._half[few]
+        if n < _FEWEST or self._growth[share] > _LITTLE_GROWTH:
+            return False
+        mean, total = each.mean(axis=0), each.sum(axis=1)
+        expected = 2 * np.sum(mean**2) / max(float(mean.sum()) ** 2, _TINY)
+        return total.var() < (1 + 2 * np.sqrt(2 / n)) * expected * total.mean() ** 2
 
     @cached_property
     def is_told(self) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy import ndimage
 
 from .._utils.arrays import as_float_array, per_axis, split_axes
 from .._utils.tiling import sample
@@ -13,6 +14,7 @@ from ._autocovariance import autocovariance, products_at_lags
 from ._blocks import items
 from ._spectra import NEGLIGIBLE, Spectra, block_sides, blocks_of, transformed, usable_blocks
 from ._stripes import stripe_variance
+from .level import estimate_noise
 
 __all__ = ["NoiseCorrelation", "estimate_noise_correlation"]
 
@@ -26,8 +28,14 @@ _DEPENDENT = 0.2
 #: What is constant along an axis counts from this share of the variance on.
 _FEW = 0.02
 
+#: Where gaps leave too few whole blocks, gaps are bridged by what is around them, in a box of
+#: this side, in blocks of which at least this share was measured.
+_FEWEST, _BRIDGE, _MEASURED = 12, 5, 0.4
+
 #: At most so many entries are looked at.
 _MOST = 2**18
+
+_TINY = np.finfo(np.float64).tiny
 
 #: Values of shape (channels, *shape), and where all channels were measured.
 _Part = tuple[np.ndarray, np.ndarray | None]
@@ -181,15 +189,21 @@ def estimate_noise_correlation(
     parts = list(_parts(*sample(X, channel, batch, _MOST)))
     sides = block_sides([values.shape[1:] for values, _ in parts])
     usable = [usable_blocks(values, measured, sides) for values, measured in parts]
+    has_gaps = any(measured is not None for _, measured in parts)
+    is_bridged = has_gaps and sum(map(np.count_nonzero, usable)) < _FEWEST
+    if is_bridged:
+        parts = [(_bridged(values, measured), measured) for values, measured in parts]
+        usable = [usable_blocks(values, measured, sides, _MEASURED) for values, measured in parts]
     if not any(u.any() for u in usable) and all(np.ptp(values) == 0 for values, _ in parts):
         raise ValueError("X holds no noise whose correlation could be told: it is constant.")
     coefficients = [transformed(v, u, sides) for (v, _), u in zip(parts, usable, strict=True)]
     spectra = Spectra(np.concatenate(coefficients), sides)
     quiet, first = [], 0
-    for (values, _), places in zip(parts, usable, strict=True):
+    for (values, measured), places in zip(parts, usable, strict=True):
         last = first + int(np.count_nonzero(places))
         places[places] = spectra.quiet[first:last]
-        quiet.append(_entries(places, sides, values.shape[1:]))
+        inside = _entries(places, sides, values.shape[1:])
+        quiet.append(inside if measured is None else inside & measured)
         first = last
     constant = _constant_along(parts, len(axes))
 
@@ -199,6 +213,9 @@ def estimate_noise_correlation(
 
     longest = min(parts[0][0].shape[1:]) // 4
     near, pairs = autocovariance(measure, len(axes), longest)
+    is_told = spectra.is_told
+    if is_bridged and not spectra.is_correlated:  # what was measured must agree
+        is_told &= _beside(near) < _DEPENDENT
     found = _as_map(near, max_lag, constant, spectra.is_correlated)
     variance = float(found.max())
     scale = 1 / variance if variance > 0 else 0.0
@@ -208,11 +225,36 @@ def estimate_noise_correlation(
         found * scale,
         float(error),
         axes,
-        spectra.is_told,
+        is_told,
         variance,
         tuple((constant * scale).tolist()),
         None if channel is None else spectra.between_channels(),
     )
+
+
+def _bridged(values: np.ndarray, measured: np.ndarray | None) -> np.ndarray:
+    """Return values whose gaps hold what white noise around a local mean would be there."""
+    if measured is None:
+        return values
+    known = measured.astype(np.float64)
+    near = ndimage.uniform_filter(known, _BRIDGE, mode="reflect")
+    lone = near < 0.5 / _BRIDGE**known.ndim  # nothing was measured around it
+    near[lone] = 1
+    bridged = values.copy()
+    rng = np.random.default_rng(0)
+    for channel in bridged:
+        mean = ndimage.uniform_filter(channel * known, _BRIDGE, mode="reflect") / near
+        mean[lone] = channel[lone]
+        level = estimate_noise(np.where(measured, channel, np.nan))
+        drawn = mean + level * rng.normal(size=mean.shape)
+        channel[~measured] = drawn[~measured]
+    return bridged
+
+
+def _beside(near: np.ndarray) -> float:
+    """Return the largest correlation with a direct neighbour."""
+    steps = np.abs(np.indices(near.shape) - near.shape[0] // 2).sum(axis=0)
+    return float(np.abs(near[steps == 1]).max() / max(near.max(), _TINY))
 
 
 def _constant_along(parts: list[_Part], n_axes: int) -> np.ndarray:

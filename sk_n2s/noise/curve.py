@@ -13,7 +13,7 @@ from ._lattice import grey_levels, lattice_of
 from ._levels import Blocks, Levels, levels_of, measure
 from ._moments import clipped_moments, rician_moments
 
-__all__ = ["MUCH_CLIPPED", "NoiseCurve", "estimate_noise_curve"]
+__all__ = ["MUCH_CLIPPED", "NoiseCurve", "curve_and_error", "estimate_noise_curve"]
 
 #: Entries of large data that are looked at.
 _BUDGET = 2**19
@@ -57,6 +57,9 @@ _DARK = 10
 
 #: A larger share of negative data than this is not of read noise about a signal of 0.
 _FEW_BELOW = 0.01
+
+#: An offset of this share of the mean signal is none.
+_EXACT = 1e-3
 
 #: How often blocks are chosen for a curve, and a curve is fitted to them.
 _ITERATIONS = 4
@@ -205,9 +208,16 @@ def estimate_noise_curve(
     >>> round(curve.gain, 1), curve.is_signal_dependent
     (3.0, True)
     """
+    return curve_and_error(X, channel_axis, batch_axis)[0]
+
+
+def curve_and_error(
+    X: Any, channel_axis: int | None, batch_axis: int | None
+) -> tuple[NoiseCurve, float]:
+    """Return the curve, and the relative standard error of the variance at the mean signal."""
     X, channel, batch = sample(as_float_array(X), channel_axis, batch_axis, budget=_BUDGET)
     if np.isnan(X).all():
-        return NoiseCurve(0.0, 0.0, 0.0, False)
+        return NoiseCurve(0.0, 0.0, 0.0, False), 0.0
     blocks = measure(X, channel, batch)
     low, high = float(np.nanmin(X)), float(np.nanmax(X))
     size = max(abs(low), abs(high))
@@ -215,7 +225,7 @@ def estimate_noise_curve(
     blocks = blocks.where(blocks.power > (8 * np.finfo(X.dtype).eps * size) ** 2)
     if len(blocks.power) < _FEWEST or np.ptp(blocks.level) <= 1e-9 * size:
         level = float(np.mean(blocks.power)) if len(blocks.power) else 0.0
-        return NoiseCurve(0.0, level, 0.0, False)
+        return NoiseCurve(0.0, level, 0.0, False), 0.0
     # In units of the largest value: least squares are blind to what is tiny.
     blocks = blocks._replace(
         power=blocks.power / size**2,
@@ -224,15 +234,24 @@ def estimate_noise_curve(
         level=blocks.level / size,
     )
     values, counts, step = grey_levels(X)
+    mean = float(np.nanmean(X, dtype=np.float64)) / size
     found = _counts_on_a_lattice(values / size, counts, step / size, blocks)
     if found is None:
-        found = _with_clipping(blocks, low / size, high / size, step / size)
-    return found._replace(
+        found, levels = _with_clipping(blocks, low / size, high / size, step / size)
+        error = _error_at(mean, found, levels)
+    else:  # whose gain is known, and whose offset is, if it is 0
+        error = found.gain_error / found.gain
+        if abs(found.intercept) > max(_EXACT * found.gain * abs(mean), (step / size) ** 2):
+            expected = found.variance(blocks.level)
+            levels = levels_of(blocks, np.maximum(expected, 1e-2 * np.median(blocks.power)))
+            error = float(np.hypot(error, _error_of_sum(mean, found, levels, (0,))))
+    found = found._replace(
         gain=found.gain * size,
         intercept=found.intercept * size**2,
         gain_error=found.gain_error * size,
         rician=found.rician * size,
     )
+    return found, error
 
 
 # Curves through levels ----------------------------------------------------------------
@@ -267,6 +286,35 @@ def _line(levels: Levels, powers: tuple[int, ...]) -> NoiseCurve | None:
         return None
     error = np.sqrt(np.linalg.pinv((rows / scale).T @ (rows / scale))[0, 0]) / scale[0]
     return NoiseCurve(gain, intercept, float(error), powers != (0,), relative)
+
+
+def _error_at(mean: float, curve: NoiseCurve, levels: Levels) -> float:
+    """Return the relative standard error of the variance where the signal is its mean."""
+    if curve.rician:
+        return 0.0
+    if not curve.is_signal_dependent:
+        # What the quiet levels do not rule out: that the noise depends on the signal nevertheless.
+        line, constant = _line(levels, (1, 0)), _constant(levels)
+        if line is None or not constant.intercept > 0:
+            return 0.0
+        evidence = _misfit(constant, levels) - _misfit(line, levels)
+        change = abs(float(line.variance(mean)) / constant.intercept - 1)
+        return change if evidence > _WORTH else 0.0
+    terms = (curve.relative, curve.gain, curve.intercept)
+    powers = tuple(n for n, term in zip((2, 1, 0), terms, strict=True) if term)
+    return _error_of_sum(mean, curve, levels, powers)
+
+
+def _error_of_sum(mean: float, curve: NoiseCurve, levels: Levels, powers: tuple[int, ...]) -> float:
+    """Return the relative standard error of the variance at a signal, if only the coefficients
+    of these powers were fitted.
+    """
+    weights = 1 / (levels.error * np.maximum(curve.variance(levels.level), 1e-300))
+    rows = levels.level[:, None] ** np.array(powers) * weights[:, None]
+    scale = np.sqrt(np.sum(rows**2, axis=0))
+    at = mean ** np.array(powers) / scale
+    variance = at @ np.linalg.pinv((rows / scale).T @ (rows / scale)) @ at
+    return float(np.sqrt(variance)) / max(float(curve.variance(mean)), 1e-300)
 
 
 def _constant(levels: Levels) -> NoiseCurve:
@@ -363,6 +411,13 @@ def _counts_on_a_lattice(
         if is_grid:  # which is little evidence, unless it begins where counts do
             offsets = offsets[(offsets == 0) | (values[0] - offsets < _DARK * gain)]
         curves = [NoiseCurve(gain, float(rounding - gain * o), lattice.error) for o in offsets]
+        if is_grid and lattice.offset % gain < 1e-3 * gain:
+            # Many counts hardly tell an offset, and most have none.
+            none = NoiseCurve(gain, 0.0, lattice.error)
+            if not curves or _misfit(none, levels) < _NO_WORSE + min(
+                _misfit(c, levels) for c in curves
+            ):
+                curves = [none]
         if not curves:
             continue
         curve = min(curves, key=lambda c: _misfit(c, levels))
@@ -374,12 +429,16 @@ def _counts_on_a_lattice(
     return found
 
 
-def _with_clipping(blocks: Blocks, low: float, high: float, step: float) -> NoiseCurve:
-    """Return the curve of the blocks that clipping does not affect, and how much it does."""
+def _with_clipping(
+    blocks: Blocks, low: float, high: float, step: float
+) -> tuple[NoiseCurve, Levels]:
+    """Return the curve of the blocks that clipping does not affect, with how much it does, and
+    their levels.
+    """
     magnitudes = low >= 0
     affected = (blocks.low > _CLIPPED) | (blocks.high > _CLIPPED)
     if not affected.any():
-        return _fit(blocks, magnitudes)[0]
+        return _fit(blocks, magnitudes)
     if np.count_nonzero(~affected) < _FEWEST:
         curve, levels = _fit(blocks.where(blocks.high <= _CLIPPED), magnitudes)
         sigma, misfit = _sigma(levels._replace(level=levels.level - low), clipped_moments())
@@ -394,9 +453,9 @@ def _with_clipping(blocks: Blocks, low: float, high: float, step: float) -> Nois
         curve, levels = _fit(blocks.where(~affected), magnitudes)
         dark = (blocks.low > _CLIPPED) & (blocks.high <= _CLIPPED)
         if curve.is_signal_dependent and np.count_nonzero(dark) >= _FEWEST:
-            both, levels = _fit(blocks.where(blocks.high <= _CLIPPED), magnitudes)
-            if _misfit(curve, levels) < _misfit(both, levels) + _BEYOND_DOUBT:
-                curve = both
+            both, of_both = _fit(blocks.where(blocks.high <= _CLIPPED), magnitudes)
+            if _misfit(curve, of_both) < _misfit(both, of_both) + _BEYOND_DOUBT:
+                curve, levels = both, of_both
                 affected = blocks.high > _CLIPPED
     shares = []
     for end, share, sign in ((low, blocks.low, 1), (high, blocks.high, -1)):
@@ -413,4 +472,4 @@ def _with_clipping(blocks: Blocks, low: float, high: float, step: float) -> Nois
             and observed < 4 * predicted
         )
         shares.append(float(observed) if is_clipping else 0.0)
-    return curve._replace(clipped_low=shares[0], clipped_high=shares[1])
+    return curve._replace(clipped_low=shares[0], clipped_high=shares[1]), levels

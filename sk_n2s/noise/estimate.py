@@ -13,7 +13,7 @@ from .._utils.lazy import as_float_data, is_lazy
 from .._utils.tiling import sample
 from ._blocks import items
 from .correlation import NoiseCorrelation, estimate_noise_correlation
-from .curve import MUCH_CLIPPED, estimate_noise_curve
+from .curve import MUCH_CLIPPED, NoiseCurve, curve_and_error
 from .level import estimate_noise
 from .map import estimate_noise_map
 from .model import NoiseModel
@@ -39,11 +39,14 @@ _BIASED = "noise was clipped, so that the mean of the data is not the signal nea
 _SHIFTED = "the mean of magnitudes is not their signal, but above it"
 _HEAVY = "its variance lies in what is rare, and cannot be told from the quiet parts"
 
-#: Standard errors of levels, as a share of them, measured on photographs: of one level with noise
-#: of 15/255 or more; what weak noise in structure of so many times its size adds to that; of maps;
-#: of curves; of correlated noise.
-_ERROR_OF_LEVEL, _OF_TEXTURE = 0.01, 0.0012
-_ERROR_OF_MAP, _ERROR_OF_CURVE, _ERROR_OF_CORRELATED = 0.1, 0.03, 0.06
+#: Standard errors of levels, as a share of them, measured on photographs: for one entry, and at
+#: least; what structure adds, by the power 3/2 of its size in units of the noise, more where data
+#: are small; of a map, and what structure adds to that; of correlated noise; of counts whose
+#: grey levels tell.
+_ERROR_OF_ONE, _LEAST_ERROR = 1.3, 0.005
+_OF_STRUCTURE, _SMALL = 0.0016, 160
+_ERROR_OF_MAP, _OF_STRUCTURE_IN_MAPS, _ERROR_OF_CORRELATED = 0.035, 0.016, 0.06
+_ERROR_OF_COUNTS = 0.002
 
 #: Noise of less than this share of the extent of the data is hard to tell from structure: where
 #: that is everywhere, so much of the level is assumed.
@@ -113,24 +116,47 @@ def _independent(
     """Return a model of noise that is independent between entries."""
     doubts = found.pop("doubts")
     axes = dict(zip(("channel_axis", "batch_axis"), lone_of_part, strict=True))
-    curve = estimate_noise_curve(part, **axes)
+    curve, doubt_of_curve = curve_and_error(part, *lone_of_part)
     clipped = max(curve.clipped_low, curve.clipped_high)
     if curve.is_signal_dependent or clipped > 0:
-        error = curve.gain_error / curve.gain if curve.gain > 0 else _ERROR_OF_CURVE
         doubts += [_BIASED] if clipped > MUCH_CLIPPED else []
         doubts += [_SHIFTED] if curve.rician else []
-        error = max(error, _ERROR_OF_LEVEL)
-        return NoiseModel(curve=curve, level_error=error, doubts=doubts, **found)
+        model = NoiseModel(curve=curve, doubts=doubts, **found)
+        if _is_known(curve):
+            return model.replace(level_error=max(_ERROR_OF_COUNTS, doubt_of_curve / 2))
+        return model.replace(level_error=_error_of(part, model, doubt_of_curve))
     tails = estimate_tails(part, **axes)
     doubts += [f"the noise is {tails}: {_HEAVY}"] if tails.is_heavy else []
     if not is_lazy(X):
         axes = dict(zip(("channel_axis", "batch_axis"), lone, strict=True))
         uneven = estimate_noise_map(part if part.shape == X.shape else X, **axes)
         if not uneven.is_uniform:
-            error = _ERROR_OF_MAP if "places" in uneven.varies else _ERROR_OF_LEVEL
-            return NoiseModel(uneven.map, level_error=error, doubts=doubts, **found)
-    error = max(_ERROR_OF_LEVEL, _OF_TEXTURE * (_deviation(part) / level) ** 1.5)
-    return NoiseModel(level, level_error=error, doubts=doubts, **found)
+            model = NoiseModel(uneven.map, doubts=doubts, **found)
+            is_map = "places" in uneven.varies
+            return model.replace(level_error=_error_of(X, model, is_map=is_map))
+    model = NoiseModel(level, doubts=doubts, **found)
+    return model.replace(level_error=_error_of(part, model, doubt_of_curve))
+
+
+def _is_known(curve: NoiseCurve) -> bool:
+    """Return whether grey levels tell of counts, and nothing else."""
+    return curve.gain > 0 and not curve.gain_error
+
+
+def _error_of(
+    X: np.ndarray, model: NoiseModel, doubt_of_curve: float = 0.0, is_map: bool = False
+) -> float:
+    """Return the standard error of the level, as a share of it."""
+    n = max(1, int(np.count_nonzero(~np.isnan(X))))
+    level = float(np.sqrt(np.nanmean(np.asarray(model.variance(X)))))
+    structure = (_deviation(X) / level) ** 1.5 if level > 0 else 0.0
+    structure *= max(1.0, _SMALL / np.sqrt(n))
+    parts = [_LEAST_ERROR, _ERROR_OF_ONE / np.sqrt(n), doubt_of_curve / 2]
+    if is_map:
+        parts += [_ERROR_OF_MAP, _OF_STRUCTURE_IN_MAPS * structure]
+    else:
+        parts += [_OF_STRUCTURE * structure]
+    return float(np.linalg.norm(parts))
 
 
 def _deviation(X: np.ndarray) -> float:
@@ -145,7 +171,7 @@ def _cautious(model: NoiseModel) -> NoiseModel:
     if curve is None:
         assert model.level is not None
         return model.replace(level=_CAUTION * model.level, notes=notes)
-    if curve.gain > 0 and not curve.gain_error:  # counts, whose noise is known
+    if _is_known(curve):
         return model
     return model.replace(curve=curve.scaled(_CAUTION**2), notes=notes)
 
