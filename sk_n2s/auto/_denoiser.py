@@ -40,6 +40,10 @@ _RACE = 2**16
 _COUNTS, _MOST_BINNED, _LEAST_BINS = 1.5, 4, 24
 
 
+#: Of fewer outliers than this share of the entries, those within the range of the rest are kept.
+_SHARE_OF_DETAILS = 1e-4
+
+
 class _Shown(NamedTuple):
     """What denoisers see of the data.
 
@@ -338,6 +342,11 @@ class AutoDenoiser(LightPickle, BaseDenoiser):
         """Return the data with outliers missing, and how many there were."""
         found = find_outliers(X, channel_axis=self.channel_axis, batch_axis=self.batch_axis)
         n_outliers = int(np.count_nonzero(found))
+        if 0 < n_outliers <= max(2, _SHARE_OF_DETAILS * X.size) < np.count_nonzero(~np.isnan(X)):
+            # So few may be details of the scene, and weigh little within the range of the rest.
+            rest = np.where(found, np.nan, X)
+            found &= (X < np.nanmin(rest)) | (X > np.nanmax(rest))
+            n_outliers = int(np.count_nonzero(found))
         return (np.where(found, X.dtype.type(np.nan), X) if n_outliers else X), n_outliers
 
     def _look_at_noise(self, X: np.ndarray) -> tuple[NoiseModel, Any]:
@@ -426,7 +435,14 @@ class AutoDenoiser(LightPickle, BaseDenoiser):
         shown, step = stabilizer.transform(output), 1e-3
         back = stabilizer.inverse_transform(shown + step)
         back = (back - stabilizer.inverse_transform(shown - step)) / (2 * step)
-        return 2 * noise.variance(X) * back * derivative * stabilizer.slope(X)
+        gain = 0.0 if noise.curve is None or noise.curve.relative else noise.curve.gain
+        slope = stabilizer.slope(X)
+        if gain > 0:
+            # What one count less changes is the right answer (Luisier, Blu & Unser 2011, theorem
+            # 1), and the derivative that of a small change, which denoisers follow more.
+            step = (stabilizer.transform(X) - stabilizer.transform(X - gain)) / gain
+            slope = (slope + step) / 2
+        return 2 * noise.variance(X) * back * derivative * slope
 
     def _estimate(
         self,

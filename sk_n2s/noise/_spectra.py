@@ -232,6 +232,16 @@ class Spectra:
         """Whether the noise is seen apart from texture: correlated, or white."""
         return self.is_correlated or len(self._order) >= _FEWEST and not self._differs(*_WHITE)
 
+    @property
+    def steepness(self) -> float:
+        """By which factor power falls among high frequencies in the quietest blocks."""
+        few = self._first(_SHARES[0])
+        if len(few) < _FEWEST:
+            return 1.0
+        return max(
+            float(np.median(a[few]) / max(np.median(b[few]), _TINY)) for a, b in self._pairs[1:]
+        )
+
     def _has_lags(self) -> bool:
         """Return whether the high frequencies of all blocks tell of a correlation at lags 1, 2."""
         each = self._lags @ self._high.T / max(self._high.mean(), _TINY)

@@ -63,6 +63,9 @@ class NoiseCorrelation(NamedTuple):
         the whole of it: rows that share an offset are constant along axis 1.
     channels : ndarray of shape (n_channels, n_channels) or None
         The correlation of the noise between channels; None without channels.
+    steepness : float
+        By which factor the power of the quietest parts falls among the highest frequencies: 1 for
+        white noise, 2 and more for texture.
     """
 
     map: np.ndarray
@@ -72,6 +75,7 @@ class NoiseCorrelation(NamedTuple):
     variance: float = 1.0
     stripes: tuple[float, ...] = ()
     channels: np.ndarray | None = None
+    steepness: float = 1.0
 
     def _beyond(self, least: float) -> np.ndarray:
         """Return whether each lag is correlated by so much, beyond doubt."""
@@ -229,6 +233,7 @@ def estimate_noise_correlation(
         variance,
         tuple((constant * scale).tolist()),
         None if channel is None else spectra.between_channels(),
+        spectra.steepness,
     )
 
 

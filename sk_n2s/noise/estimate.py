@@ -6,12 +6,13 @@ from functools import reduce
 from typing import Any
 
 import numpy as np
-from scipy import fft, ndimage
+from scipy import fft, ndimage, special
 
 from .._utils.arrays import split_axes
 from .._utils.lazy import as_float_data, is_lazy
 from .._utils.tiling import sample
 from ._blocks import items
+from ._lattice import grey_levels
 from .correlation import NoiseCorrelation, estimate_noise_correlation
 from .curve import MUCH_CLIPPED, NoiseCurve, curve_and_error
 from .level import estimate_noise
@@ -37,6 +38,7 @@ _UNTOLD = (
 
 _BIASED = "noise was clipped, so that the mean of the data is not the signal near their ends"
 _SHIFTED = "the mean of magnitudes is not their signal, but above it"
+_ROUNDED = "values were rounded to coarse steps, beside which the noise is small"
 _HEAVY = "its variance lies in what is rare, and cannot be told from the quiet parts"
 
 #: Standard errors of levels, as a share of them, measured on photographs: for one entry, and at
@@ -48,9 +50,17 @@ _OF_STRUCTURE, _SMALL = 0.0016, 160
 _ERROR_OF_MAP, _OF_STRUCTURE_IN_MAPS, _ERROR_OF_CORRELATED = 0.035, 0.016, 0.06
 _ERROR_OF_COUNTS = 0.002
 
+#: Noise that deviates by less than this share of the step to which values were rounded is seen in
+#: part; data of fewer values than this are graphics.
+_COARSE, _FEWEST_VALUES = 0.55, 5
+
 #: Noise of less than this share of the extent of the data is hard to tell from structure: where
 #: that is everywhere, so much of the level is assumed.
 _WEAK, _CAUTION = 0.15, 0.5
+
+#: Texture alone falls by this factor among the highest frequencies; this share of the variance is
+#: assumed to be noise at least. A larger share of the level than the last is all of it.
+_STEEP, _LEAST_SHARE, _ALL = 2.2, 0.1, 0.9
 
 
 def estimate_noise_model(
@@ -105,13 +115,23 @@ def estimate_noise_model(
         is_told, found["doubts"] = False, [_UNTOLD]
     if not level > 0:
         return NoiseModel(0.0, outliers=share)
-    model = _independent(X, part, level, (channel_axis, batch_axis), (channel, batch), found)
+    lone = (channel_axis, batch_axis), (channel, batch)
+    model = _independent(X, part, level, *lone, is_told, found)
     weak = np.sqrt(np.nanmean(model.variance(part))) < _WEAK * extent
-    return _cautious(model) if weak and not is_told else model
+    if is_told:
+        return model
+    assert correlation is not None
+    return _cautious(model, (_CAUTION if weak else 1.0) * _not_of_texture(correlation.steepness))
 
 
 def _independent(
-    X: Any, part: np.ndarray, level: float, lone: tuple, lone_of_part: tuple, found: dict
+    X: Any,
+    part: np.ndarray,
+    level: float,
+    lone: tuple,
+    lone_of_part: tuple,
+    is_told: bool,
+    found: dict,
 ) -> NoiseModel:
     """Return a model of noise that is independent between entries."""
     doubts = found.pop("doubts")
@@ -134,8 +154,22 @@ def _independent(
             model = NoiseModel(uneven.map, doubts=doubts, **found)
             is_map = "places" in uneven.varies
             return model.replace(level_error=_error_of(X, model, is_map=is_map))
+    values, _, step = grey_levels(part)
+    if is_told and level < _COARSE * step and len(values) >= _FEWEST_VALUES:
+        level = _with_rounding(level / step) * step
+        doubts += [_ROUNDED]
     model = NoiseModel(level, doubts=doubts, **found)
     return model.replace(level_error=_error_of(part, model, doubt_of_curve))
+
+
+def _with_rounding(seen: float) -> float:
+    """Return the level of noise and of rounding together, in steps of the latter.
+
+    Where the signal is in the middle of a step, the noise changes the value only if it is larger
+    than half of one; the quietest parts of the data are there.
+    """
+    noise = 0.5 / special.ndtri(1 - seen**2 / 2)
+    return float(np.sqrt(noise**2 + 1 / 12))
 
 
 def _is_known(curve: NoiseCurve) -> bool:
@@ -164,16 +198,21 @@ def _deviation(X: np.ndarray) -> float:
     return float(np.nanstd(X.astype(np.float64, copy=False)))
 
 
-def _cautious(model: NoiseModel) -> NoiseModel:
+def _not_of_texture(steepness: float) -> float:
+    """Return the share of a level that texture of a falling spectrum does not explain."""
+    return float(np.sqrt(np.clip(1 - (steepness - 1) / (_STEEP - 1), _LEAST_SHARE, 1)))
+
+
+def _cautious(model: NoiseModel, share: float) -> NoiseModel:
     """Return a model of less noise, where what is called noise may be structure."""
-    notes = [f"{_CAUTION:.2g} of what could be noise is assumed"]
     curve = model.curve
+    if share > _ALL or (curve is not None and _is_known(curve)):
+        return model
+    notes = [f"{share:.2g} of what could be noise is assumed"]
     if curve is None:
         assert model.level is not None
-        return model.replace(level=_CAUTION * model.level, notes=notes)
-    if _is_known(curve):
-        return model
-    return model.replace(curve=curve.scaled(_CAUTION**2), notes=notes)
+        return model.replace(level=share * model.level, notes=notes)
+    return model.replace(curve=curve.scaled(share**2), notes=notes)
 
 
 def _correlation(X: np.ndarray, channel: int | None, batch: int | None) -> NoiseCorrelation | None:

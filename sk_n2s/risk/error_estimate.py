@@ -22,8 +22,8 @@ _QUANTILE = 1.959963984540054
 
 _UNKNOWN = (np.nan, (np.nan, np.nan))
 
-#: An error is unknown if the doubt of the level alone is this share of it: some 2 dB.
-_MOST_DOUBT = 0.5
+#: An error is unknown if the doubt of the level alone is this share of it: more than 1 dB.
+_MOST_DOUBT = 0.3
 
 
 class ErrorEstimate(NamedTuple):
