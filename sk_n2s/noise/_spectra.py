@@ -38,6 +38,9 @@ _GROWTH, _IN_TEXTURE, _MARGIN = 3.0, 0.35, 2.0
 #: among high ones, is that of smoothed noise, if power does not grow by so much.
 _FALLS, _NO_MORE, _LITTLE_GROWTH = 4.5, 1.16, 2.5
 
+#: Beyond these ratios the spectrum of independent channels is not that of white noise.
+_NOT_WHITE = (2.0, 1.5)
+
 #: In so many standard errors a difference is not chance.
 _DIFFERENCE = 4.0
 
@@ -120,13 +123,15 @@ class Spectra:
         low = inner & (part.max(axis=0) < 0.5) & (part.sum(axis=0) >= 0.25)
         even = index.sum(axis=0) % 2 == 0
         high = inner & (part.max(axis=0) >= 0.5)
-        power = np.square(coefficients).mean(axis=1)
+        of_channels = np.square(coefficients)
+        power = of_channels.mean(axis=1)
 
         def mean(band: np.ndarray) -> np.ndarray:
             return power[:, band].mean(axis=1)
 
-        self._half = power[:, low & ~even]
-        first, self._second = mean(low & even), self._half.mean(axis=1)
+        self._half = of_channels[:, :, low & ~even].reshape(len(power), -1)
+        self._n_channels = coefficients.shape[1]
+        first, self._second = mean(low & even), mean(low & ~even)
         self._order = np.argsort(first, kind="stable")
         self._pairs = [(self._second, mean(high))]
         for own in part:
@@ -204,8 +209,11 @@ class Spectra:
         limits = [1 + slack / np.sqrt(n) for slack in _SLACK]
         if self._n_same and (self._differs(*limits) or (self.is_flat and self._has_lags())):
             return True
-        if any(self._ends_flat(share) and self._scatters_little(share) for share in _SHARES[:2]):
-            return True
+        for share in _SHARES[:2]:
+            # Texture is much the same in all channels, so that it scatters as that of one does.
+            is_noise = self._n_channels > 1 and self._differs(*_NOT_WHITE)
+            if (is_noise or self._ends_flat(share)) and self._scatters_little(share):
+                return True
         return self._growth[_SHARES[0]] < _GROWTH and self._differs(*_UNLIKE_TEXTURE)
 
     def _ends_flat(self, share: float) -> bool:
