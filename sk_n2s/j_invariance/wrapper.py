@@ -12,11 +12,10 @@ import numpy as np
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from .._utils.arrays import has_nan, per_axis, split_axes
+from .._utils.arrays import has_nan, per_axis
 from .._utils.base import BaseDenoiser
 from .._utils.callbacks import Task, with_callbacks
 from .._utils.lazy import as_float_data, in_memory, is_lazy
-from .._utils.tiling import sample
 from ..denoisers.calling import apply_denoiser, name_of
 from ..denoisers.traits import Reach, get_exact_form, reach_of, traits_of
 from ..losses import true_score
@@ -25,19 +24,16 @@ from ..masking.fills import Fill, check_fill
 from ..masking.isolation import fresh_copy
 from ..masking.partitions import Partition, default_grid
 from ..masking.views import NothingVisible, View, ViewPlan
-from ..noise.correlation import estimate_noise_correlation
 from ..noise.model import NoiseModel, check_noise
 from ..risk.blending import BLEND_REACH, Blend, blend
 from ..risk.noise_level import noise_of
 from ..risk.sure import divergence_of, probed_divergence, sure_score
 from .blockwise import in_blocks
+from .footprints import footprint_of
 from .gaps import fill_gaps, without_gaps
 from .parameters import DenoiserParameters
 
 __all__ = ["JInvariantWrapper"]
-
-#: How far away correlated noise is looked for, in at most so many entries.
-_FAR, _SEEN = 12, 2**18
 
 
 class JInvariantWrapper(DenoiserParameters, BaseDenoiser):
@@ -220,15 +216,7 @@ class JInvariantWrapper(DenoiserParameters, BaseDenoiser):
         given: Any = BlindSpotPartition() if self.partition == "auto" else self.partition
         if not isinstance(given, BlindSpotPartition) or not given.is_auto:
             return given
-        part, channel, batch = sample(X, *self.axes(X.ndim)[:2], _SEEN)
-        inner = split_axes(part.ndim, channel, batch)[2]
-        longest = min((part.shape[a] - 1) // 4 for a in inner if part.shape[a] > 1)
-        footprint: Any = 0
-        if longest:  # and otherwise the data are too small to tell
-            found = estimate_noise_correlation(
-                part, max_lag=min(_FAR, longest), channel_axis=channel, batch_axis=batch
-            )
-            footprint = found.blind_spot(inner)
+        footprint = footprint_of(X, *self.axes(X.ndim)[:2])
         if self.partition == "auto" and np.size(footprint) == 1:
             return None
         return replace(given, footprint=footprint)

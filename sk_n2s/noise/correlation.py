@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import reduce
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import ndimage
+from scipy import fft, ndimage
 
 from .._utils.arrays import as_float_array, per_axis, split_axes
 from .._utils.tiling import sample
@@ -21,8 +22,11 @@ __all__ = ["NoiseCorrelation", "estimate_noise_correlation"]
 #: In so many standard errors chance is not believed.
 _ERRORS = 4.0
 
-#: Entries whose noise has less correlation than this tell little of it: to hide more of them
-#: costs more than it gains.
+#: Entries whose noise has less correlation than this need not be hidden together: they tell little
+#: of each other, and to hide more costs more than it gains.
+_HIDDEN = 0.1
+
+#: Where gaps were bridged, neighbours that depend on each other by so much contradict white noise.
 _DEPENDENT = 0.2
 
 #: What is constant along an axis counts from this share of the variance on.
@@ -31,6 +35,10 @@ _FEW = 0.02
 #: Where gaps leave too few whole blocks, gaps are bridged by what is around them, in a box of
 #: this side, in blocks of which at least this share was measured.
 _FEWEST, _BRIDGE, _MEASURED = 12, 5, 0.4
+
+#: Noise does not resemble itself by so much, so many entries away along each axis, once the mean
+#: of so many around each entry is taken out.
+_ALIKE, _FAR, _WIDE = 0.3, 12, 9
 
 #: At most so many entries are looked at.
 _MOST = 2**18
@@ -102,7 +110,7 @@ class NoiseCorrelation(NamedTuple):
             Which entries around it have noise that depends on its own, beyond doubt; how many
             on both sides along each axis if whole lines have, which None stands for.
         """
-        strong = self._beyond(_DEPENDENT)
+        strong = self._beyond(_HIDDEN)
         reach = dict(zip(self.axes, _extent(strong), strict=True))
         lines = [a for a, share in zip(self.axes, self.stripes, strict=True) if share]
         if lines:
@@ -172,7 +180,7 @@ def estimate_noise_correlation(
     Examples
     --------
     >>> import numpy as np
-    >>> from scipy import ndimage
+    >>> from scipy import fft, ndimage
     >>> from sk_n2s.noise import estimate_noise_correlation
     >>> noise = np.random.default_rng(0).normal(size=(128, 128))
     >>> estimate_noise_correlation(noise).verdict
@@ -225,7 +233,7 @@ def estimate_noise_correlation(
     scale = 1 / variance if variance > 0 else 0.0
     constant[constant * scale < _FEW] = 0
     error = np.sqrt(np.sum(np.square(near)) / max(pairs, 1.0)) * scale
-    return NoiseCorrelation(
+    result = NoiseCorrelation(
         found * scale,
         float(error),
         axes,
@@ -235,6 +243,32 @@ def estimate_noise_correlation(
         None if channel is None else spectra.between_channels(),
         spectra.steepness,
     )
+    part, *lone = sample(X, channel, batch, _MOST)
+    if any(result.reach) and _is_periodic(items(part, *lone)):
+        alone = np.zeros_like(found)
+        alone[(max_lag,) * alone.ndim] = 1
+        return result._replace(map=alone, is_told=True, stripes=(0.0,) * len(axes))
+    return result
+
+
+def _is_periodic(items: Iterable[_Part]) -> bool:
+    """Return whether the data resemble themselves far away in all directions, as no noise does."""
+    for item, measured in items:
+        fine = item - ndimage.uniform_filter(item, _WIDE, mode="reflect")
+        if measured is not None:
+            fine *= measured
+        # One for each lag, up to half of the data, of as many pairs as there are.
+        shape = [fft.next_fast_len(3 * n // 2, real=True) for n in fine.shape]
+        power = np.square(np.abs(fft.rfftn(fine, shape)))
+        found = fft.irfftn(power, shape)
+        far = tuple(slice(min(_FAR, n // 4), max(1, n // 2)) for n in fine.shape)
+        pairs = [1 - np.arange(n)[s] / n for n, s in zip(fine.shape, far, strict=True)]
+        alike = found[far] / reduce(np.multiply.outer, pairs)
+        # By chance, few lines that share their noise are alike as well.
+        limit = _ALIKE + 2 / np.sqrt(min(n for n in fine.shape if n > 1))
+        if found.flat[0] > 0 and alike.max() > limit * found.flat[0]:
+            return True
+    return False
 
 
 def _bridged(values: np.ndarray, measured: np.ndarray | None) -> np.ndarray:

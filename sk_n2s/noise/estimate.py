@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from functools import reduce
 from typing import Any
 
 import numpy as np
-from scipy import fft, ndimage, special
+from scipy import special
 
 from .._utils.arrays import split_axes
 from .._utils.lazy import as_float_data, is_lazy
 from .._utils.tiling import sample
-from ._blocks import items
 from ._lattice import grey_levels
 from .correlation import NoiseCorrelation, estimate_noise_correlation
 from .curve import MUCH_CLIPPED, NoiseCurve, curve_and_error
@@ -27,10 +25,6 @@ _READ = 2**20
 
 #: How far correlations are looked for, in entries: as far as patches of a denoiser are apart.
 _MAX_LAG = 40
-
-#: Noise does not resemble itself by so much, so many entries away along each axis, once the mean
-#: of so many around each entry is taken out.
-_ALIKE, _FAR, _WIDE = 0.3, 12, 9
 
 _UNTOLD = (
     "whether the noise of neighbours is correlated cannot be told, since structure is everywhere"
@@ -219,7 +213,7 @@ def _correlation(X: np.ndarray, channel: int | None, batch: int | None) -> Noise
     """Return the correlation as far as the data allow; None if they are too small to tell any."""
     shortest = min((X.shape[a] for a in split_axes(X.ndim, channel, batch)[2]), default=1)
     try:
-        found = estimate_noise_correlation(
+        return estimate_noise_correlation(
             X,
             max_lag=max(1, min(_MAX_LAG, (shortest - 1) // 4)),
             channel_axis=channel,
@@ -227,29 +221,6 @@ def _correlation(X: np.ndarray, channel: int | None, batch: int | None) -> Noise
         )
     except ValueError:
         return None
-    if any(found.reach) and _is_periodic(X, channel, batch):
-        return None
-    return found
-
-
-def _is_periodic(X: np.ndarray, channel: int | None, batch: int | None) -> bool:
-    """Return whether the data resemble themselves far away in all directions, as no noise does."""
-    for item, measured in items(X, channel, batch):
-        fine = item - ndimage.uniform_filter(item, _WIDE, mode="reflect")
-        if measured is not None:
-            fine *= measured
-        # One for each lag, up to half of the data, of as many pairs as there are.
-        shape = [fft.next_fast_len(3 * n // 2, real=True) for n in fine.shape]
-        power = np.square(np.abs(fft.rfftn(fine, shape)))
-        found = fft.irfftn(power, shape)
-        far = tuple(slice(min(_FAR, n // 4), max(1, n // 2)) for n in fine.shape)
-        pairs = [1 - np.arange(n)[s] / n for n, s in zip(fine.shape, far, strict=True)]
-        alike = found[far] / reduce(np.multiply.outer, pairs)
-        # By chance, few lines that share their noise are alike as well.
-        limit = _ALIKE + 2 / np.sqrt(min(n for n in fine.shape if n > 1))
-        if found.flat[0] > 0 and alike.max() > limit * found.flat[0]:
-            return True
-    return False
 
 
 def _expanded(
