@@ -678,3 +678,8 @@ def test_what_contributing_shows_passes_the_checks(tmp_path, monkeypatch):
 def test_contributing_names_every_room_in_their_order():
     rooms = re.findall(r"^\| `(\w+)` \|", CONTRIBUTING, flags=re.MULTILINE)
     assert rooms == [room for room in ROOMS if not room.startswith("__")]
+
+
+def test_a_partition_that_ignores_axes_is_told_so_before_what_follows_from_it():
+    with pytest.raises(AssertionError, match="cut only along axes"):
+        check(_CutsChannels())

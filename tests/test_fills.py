@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
-from sk_n2s.masking.fills import MeanFill, MedianFill, RandomFill, ZeroFill, check_fill
+from sk_n2s.masking.fills import Fill, MeanFill, MedianFill, RandomFill, ZeroFill, check_fill
 
 hidden_masks = hnp.arrays(bool, hnp.array_shapes(max_dims=3, min_side=2, max_side=6)).filter(
     lambda mask: not mask.all()
@@ -131,3 +131,16 @@ def test_an_unknown_fill_is_refused(fill, error, message):
 def test_a_fill_that_does_not_fit_says_so(fill, message):
     with pytest.raises(ValueError, match=message):
         fill(np.zeros((5, 5)), np.eye(5, dtype=bool))
+
+
+class _Short(Fill):
+    def values(self, X, visible, where, axes):
+        return X[where][:-1]
+
+
+def test_a_fill_of_another_shape_is_refused_in_one_sentence(rng):
+    X = rng.normal(size=(8, 8))
+    hidden = np.zeros(X.shape, dtype=bool)
+    hidden[2::4] = True
+    with pytest.raises(ValueError, match=r"fill=.* returned values of shape \(15,\) .* one value"):
+        _Short()(X, hidden)

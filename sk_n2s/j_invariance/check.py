@@ -121,7 +121,8 @@ def check_j_invariance(
         if not moved <= allowed:
             raise AssertionError(
                 f"{estimator!r} is not J-invariant: when hidden entries were changed, their own "
-                f"predictions moved by up to {moved:.3g}."
+                f"predictions moved by up to {moved:.3g}. Its fill, exact form or reach must use "
+                "other entries only, and its denoiser must keep nothing from call to call."
             )
     moved = _distance(predict(X), before)
     if not moved <= allowed:

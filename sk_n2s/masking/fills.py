@@ -89,7 +89,14 @@ def values_of(fill: Fill, X: Array, visible: Array, where: Index, axes: Ints) ->
     X = X.view()
     X.flags.writeable = False
     with fresh_copy(fill.values, {}, X.nbytes) as (values, _):
-        return values(X, visible, where, axes)
+        found = values(X, visible, where, axes)
+    expected = X[where].shape
+    if np.shape(found) not in (expected, ()):
+        raise ValueError(
+            f"fill={fill!r} returned values of shape {np.shape(found)} for hidden entries of shape "
+            f"{expected}: return one value for each entry of X[where]."
+        )
+    return found
 
 
 #: For each neighbour its weight, which entries have it, its values, and whether they are seen.

@@ -28,10 +28,11 @@ def checks(partition: Partition) -> Iterator[Check]:
     yield check_scored_sets_are_disjoint_and_cover
     yield check_scored_entries_are_hidden
     yield check_n_splits_is_the_number_of_sets
+    # First, since what cuts other axes breaks the following promises as well.
+    yield check_axes_that_may_not_be_cut_stay_whole
     yield check_totals_are_sums_over_the_sets
     yield check_sets_repeat_themselves_by_the_period
     yield check_a_piece_is_divided_as_the_whole
-    yield check_axes_that_may_not_be_cut_stay_whole
     yield check_what_does_not_fit_is_refused
     yield check_copies_are_equal
     yield check_what_stands_in_is_not_hidden
