@@ -392,3 +392,18 @@ def test_generalised_cross_validation_is_its_formula(noisy):
         )
         expected = np.mean((output - noisy) ** 2) / (1 - np.mean(divergence) / 0.02) ** 2
         assert score == pytest.approx(-expected)
+
+
+def test_what_the_level_does_not_tell_is_bounded_and_said(rng):
+    X = rng.normal(size=(64, 64))
+    estimate = summarise(np.ones_like(X) * 1.01, X, 0 * X, NoiseModel(1.0, level_error=0.02))
+    assert not estimate.is_known
+    assert np.isnan(estimate.mse)
+    # 0.01 and 1.96 standard errors, of 2 · 0.02 of the variance.
+    assert estimate.doubts[0].endswith("below 0.088")
+    X[:5] = np.nan
+    losses = np.where(np.isnan(X), np.nan, 1.5)
+    estimate = summarise(losses, X, np.zeros_like(X), NoiseModel(1.0, level_error=0.02))
+    assert estimate.mse == pytest.approx(0.5)
+    assert estimate.interval == pytest.approx((0.5 - 1.96 * 0.04, 0.5 + 1.96 * 0.04), rel=1e-3)
+    assert any("that were measured" in text for text in estimate.assumptions)

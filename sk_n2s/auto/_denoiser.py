@@ -103,8 +103,8 @@ class AutoDenoiser(LightPickle, BaseDenoiser):
         How many entries of the data were no noise of that kind, and were predicted from the
         others.
     error_estimate_ : ErrorEstimate
-        How far the result is estimated to be from the truth; unknown, with the reason, where
-        the noise does not tell.
+        How far the result is estimated to be from the truth where the data were measured; unknown,
+        with the reason, where the noise does not tell.
     estimated_mse_, estimated_psnr_ : float
         Its mean squared error, and its peak signal-to-noise ratio in dB.
     estimated_psnr_interval_ : tuple of float

@@ -176,10 +176,11 @@ def _error_of(
 ) -> float:
     """Return the standard error of the level, as a share of it."""
     n = max(1, int(np.count_nonzero(~np.isnan(X))))
+    n_told = n * (n / X.size) ** 4  # few gaps are in many neighbourhoods
     level = float(np.sqrt(np.nanmean(np.asarray(model.variance(X)))))
     structure = (_deviation(X) / level) ** 1.5 if level > 0 else 0.0
     structure *= max(1.0, _SMALL / np.sqrt(n))
-    parts = [_LEAST_ERROR, _ERROR_OF_ONE / np.sqrt(n), doubt_of_curve / 2]
+    parts = [_LEAST_ERROR, _ERROR_OF_ONE / np.sqrt(n_told), doubt_of_curve / 2]
     if is_map:
         parts += [_ERROR_OF_MAP, _OF_STRUCTURE_IN_MAPS * structure]
     else:

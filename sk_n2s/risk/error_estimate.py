@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import log_ndtr
 
-from .._utils.arrays import block_sums
+from .._utils.arrays import block_sums, has_nan
 from ..losses import squared_error
 from ..noise.model import NoiseModel
 
@@ -24,6 +24,9 @@ _UNKNOWN = (np.nan, (np.nan, np.nan))
 
 #: An error is unknown if the doubt of the level alone is this share of it: more than 1 dB.
 _MOST_DOUBT = 0.3
+
+
+_MEASURED = "the error is that of the entries that were measured, not of those filled in"
 
 
 class ErrorEstimate(NamedTuple):
@@ -118,24 +121,24 @@ def summarise(
     """
     variance = noise.variance(X)
     data_range = float(np.ptp(output))
+    assumptions = noise.assumptions() + ((_MEASURED,) if has_nan(X) else ())
     if noise.doubts:
-        return ErrorEstimate(*_UNKNOWN, data_range, noise.assumptions(), noise.doubts)
+        return ErrorEstimate(*_UNKNOWN, data_range, assumptions, noise.doubts)
     excess = losses - variance
     mean = float(np.nanmean(excess, dtype=np.float64))
     blocks = _block_means(excess)
     spread = float(np.std(blocks, ddof=1) ** 2 / len(blocks)) if len(blocks) > 1 else np.inf
     level = 2 * noise.level_error * float(np.nanmean(variance))
     error = float(np.sqrt(spread + level**2 + error**2))
-    mse = _not_negative(mean, error)
+    mse, half = _not_negative(mean, error), _QUANTILE * error
     if level > _MOST_DOUBT * mse:
         doubt = (
-            f"the level of the noise is known to {100 * noise.level_error:.2g} %, which does not "
-            "tell an error as small as this one"
+            f"the level of the noise is known to {100 * noise.level_error:.2g} %, which tells no "
+            f"more than that the mean squared error is below {max(mean + half, mse):.2g}"
         )
-        return ErrorEstimate(*_UNKNOWN, data_range, noise.assumptions(), (doubt,))
-    half = _QUANTILE * error
+        return ErrorEstimate(*_UNKNOWN, data_range, assumptions, (doubt,))
     interval = (max(mean - half, 0.0), max(mean + half, mse))
-    return ErrorEstimate(mse, interval, data_range, noise.assumptions())
+    return ErrorEstimate(mse, interval, data_range, assumptions)
 
 
 def ratio_of_means(
