@@ -303,3 +303,35 @@ def test_weak_noise_in_texture_is_not_overdone():
         noisy = truth + 2 / 255 * np.random.default_rng(0).normal(size=truth.shape)
         auto = AutoDenoiser("fast").fit(noisy)
         assert _psnr(auto.transform(noisy), truth) > _psnr(noisy, truth) - 0.1
+
+
+@pytest.mark.parametrize("sigma", [1, 2])
+def test_fine_texture_is_not_made_worse(sigma, rng):
+    texture = data.grass()[150:300, 150:300] / 255
+    noisy = texture + rng.normal(scale=sigma / 255, size=texture.shape)
+    denoised = AutoDenoiser("fast").fit_transform(noisy)
+    assert _psnr(denoised, texture) > _psnr(noisy, texture) - 0.1
+
+
+def test_a_single_bright_detail_stays_and_what_is_out_of_range_does_not(rng):
+    noisy = np.add.outer(np.linspace(0, 1, 80), np.linspace(0, 1, 80))
+    noisy += rng.normal(scale=1e-3, size=noisy.shape)
+    noisy[20, 20] = 1.5  # of a range of 0 to 2
+    auto = AutoDenoiser("fast").fit(noisy)
+    assert auto.n_outliers_ == 0
+    assert auto.transform(noisy)[20, 20] > 1.2
+    noisy[20, 20] = 3.0
+    auto = AutoDenoiser("fast").fit(noisy)
+    assert auto.n_outliers_ == 1
+    assert auto.transform(noisy)[20, 20] == pytest.approx(40 / 79, abs=0.05)
+
+
+@pytest.mark.parametrize("peak", [4, 40])
+def test_the_error_of_counts_is_what_it_is_on_average(peak, clean, rng):
+    ratios = []
+    for _ in range(4):
+        counts = rng.poisson(peak * clean[:96, :96]).astype(float)
+        auto = AutoDenoiser("fast", noise=NoiseModel(curve=NoiseCurve(1.0, 0.0))).fit(counts)
+        error = np.mean((auto.transform(counts) - peak * clean[:96, :96]) ** 2)
+        ratios.append(auto.estimated_mse_ / error)
+    assert np.mean(ratios) == pytest.approx(1, abs=0.25)

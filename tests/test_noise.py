@@ -459,3 +459,36 @@ def test_weak_noise_in_structure_is_less_sure(clean, rng):
         errors.append(model.level_error)
         assert model.level == pytest.approx(sigma, rel=3 * model.level_error)
     assert errors == sorted(errors, reverse=True)
+
+
+def test_rounding_to_coarse_steps_is_part_of_the_noise(rng):
+    """Its quietest parts are in the middle of a step, where the noise is not seen."""
+    clean = data.camera()[60:220, 130:290] / 255
+    for sigma, step in ((0.03, 1 / 16), (0.01, 1 / 16), (0.02, 1 / 10)):
+        noisy = np.rint((clean + rng.normal(scale=sigma, size=clean.shape)) / step) * step
+        model = estimate_noise_model(noisy)
+        right = np.sqrt(np.mean((noisy - clean) ** 2))
+        level = np.sqrt(np.mean(model.variance(noisy)))
+        assert level == pytest.approx(right, rel=0.25)
+        if sigma < 0.4 * step and model.is_uniform:
+            assert any("rounded to coarse steps" in doubt for doubt in model.doubts)
+
+
+def test_channels_that_agree_in_no_block_are_noise(rng):
+    scene = data.astronaut()[60:220, 130:290] / 255
+    white = 0.2 * rng.normal(size=scene.shape)
+    smooth = ndimage.gaussian_filter(white, (0.7, 0.7, 0))
+    assert estimate_noise_correlation(scene + smooth, channel_axis=2).reach >= (1, 1)
+    assert estimate_noise_correlation(scene + white, channel_axis=2).reach == (0, 0)
+
+
+def test_of_a_falling_spectrum_little_is_noise(rng):
+    grass = data.grass()[150:350, 150:350] / 255
+    model = estimate_noise_model(grass + rng.normal(scale=2 / 255, size=grass.shape))
+    assert model.level < 1.5 * 2 / 255  # the texture is finer than three times as strong noise
+    assert model.doubts
+    steepness = estimate_noise_correlation(grass).steepness
+    assert steepness > 2
+    assert estimate_noise_correlation(rng.normal(size=(200, 200))).steepness == pytest.approx(
+        1, abs=0.1
+    )

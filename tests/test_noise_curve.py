@@ -166,3 +166,12 @@ def test_bins_hold_the_means_of_what_was_measured(rng):
     ramp = np.add.outer(np.arange(30.0), 2 * np.arange(20.0))
     back = unbin(bin_means(ramp, 3), 3, ramp.shape)
     np.testing.assert_allclose(back[6:-6, 6:-6], ramp[6:-6, 6:-6], atol=0.2)
+
+
+def test_clipping_is_seen_where_much_was_cut_off_in_dark_parts(rng):
+    """The mean of clipped noise is above the signal, so that little seems to be cut off."""
+    signal = np.add.outer(np.repeat([-0.15, 0.3], [40, 120]), np.linspace(0, 0.3, 160))
+    noisy = np.maximum(signal + rng.normal(scale=0.1, size=signal.shape), 0)
+    curve = estimate_noise_curve(noisy)
+    assert curve.clipped_low == pytest.approx(np.mean(noisy == 0), abs=0.01)
+    assert np.sqrt(curve.intercept) == pytest.approx(0.1, rel=0.1)

@@ -461,10 +461,13 @@ def _with_clipping(
     for end, share, sign in ((low, blocks.low, 1), (high, blocks.high, -1)):
         # Of clipped noise, some is left where the signal is a little further in.
         partly = (share > _CLIPPED) & (share < 1 - _CLIPPED)
-        beyond = (
-            sign * (end - blocks.level) / np.sqrt(np.maximum(curve.variance(blocks.level), 1e-300))
-        )
-        predicted = float(special.ndtr(beyond).mean())
+        deviation = np.sqrt(np.maximum(curve.variance(blocks.level), 1e-300))
+        within = sign * (blocks.level - end) / deviation
+        if np.median(deviation) > step:
+            # The mean of clipped noise is nearer to the middle than the signal is.
+            signals, means, _ = clipped_moments()
+            within = np.interp(within, means, signals)
+        predicted = float(special.ndtr(-within).mean())
         observed = float(np.mean(share))
         is_clipping = (
             (affected & (share > _CLIPPED)).any()

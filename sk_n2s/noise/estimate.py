@@ -112,7 +112,8 @@ def estimate_noise_model(
     lone = (channel_axis, batch_axis), (channel, batch)
     model = _independent(X, part, level, *lone, is_told, found)
     weak = np.sqrt(np.nanmean(model.variance(part))) < _WEAK * extent
-    if is_told:
+    # The quietest parts say little of strong noise that follows the signal.
+    if is_told or (model.curve is not None and not weak):
         return model
     assert correlation is not None
     return _cautious(model, (_CAUTION if weak else 1.0) * _not_of_texture(correlation.steepness))
@@ -157,11 +158,9 @@ def _independent(
 
 
 def _with_rounding(seen: float) -> float:
-    """Return the level of noise and of rounding together, in steps of the latter.
-
-    Where the signal is in the middle of a step, the noise changes the value only if it is larger
-    than half of one; the quietest parts of the data are there.
-    """
+    """Return the level of noise and of rounding together, in steps of the latter."""
+    # The quietest parts of the data are where the signal is in the middle of a step: there the
+    # noise changes a value only if it is larger than half of one.
     noise = 0.5 / special.ndtri(1 - seen**2 / 2)
     return float(np.sqrt(noise**2 + 1 / 12))
 
