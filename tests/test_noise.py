@@ -476,8 +476,8 @@ def test_rounding_to_coarse_steps_is_part_of_the_noise(rng):
 
 def test_channels_that_agree_in_no_block_are_noise(rng):
     scene = data.astronaut()[60:220, 130:290] / 255
-    white = 0.2 * rng.normal(size=scene.shape)
-    smooth = ndimage.gaussian_filter(white, (0.7, 0.7, 0))
+    white = 0.1 * rng.normal(size=scene.shape)
+    smooth = 2.5 * ndimage.gaussian_filter(white, (0.8, 0.8, 0))
     assert estimate_noise_correlation(scene + smooth, channel_axis=2).reach >= (1, 1)
     assert estimate_noise_correlation(scene + white, channel_axis=2).reach == (0, 0)
 
