@@ -335,3 +335,23 @@ def test_the_error_of_counts_is_what_it_is_on_average(peak, clean, rng):
         error = np.mean((auto.transform(counts) - peak * clean[:96, :96]) ** 2)
         ratios.append(auto.estimated_mse_ / error)
     assert np.mean(ratios) == pytest.approx(1, abs=0.25)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_lines_are_freed_from_offsets_of_their_own(axis, clean, rng):
+    scene = clean[:128, :128]
+    offsets = 0.1 * np.expand_dims(rng.normal(size=128), axis)
+    noisy = (scene + offsets + rng.normal(scale=0.03, size=scene.shape)).astype(np.float32)
+    auto = AutoDenoiser("fast").fit(noisy)
+    assert auto.noise_.lines == (axis,)
+    denoised = auto.transform(noisy)
+    assert denoised.dtype == np.float32
+    assert _psnr(denoised, scene) > _psnr(noisy, scene) + 6
+    # It is far better than to take the offsets for noise of a correlation, and no more.
+    assert _psnr(denoised, scene) > _psnr(auto._steps[0].transform(noisy), scene) + 1
+    assert "offsets" in auto.error_estimate_.doubts[-1]
+    # Other data with such noise are denoised in the same steps; the same ones by what is kept.
+    again = pickle.loads(pickle.dumps(auto))
+    np.testing.assert_allclose(again.transform(noisy), denoised, atol=1e-4)
+    other = scene.T + np.roll(offsets, 7) + rng.normal(scale=0.03, size=scene.shape)
+    assert _psnr(auto.transform(other), scene.T) > _psnr(other, scene.T) + 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from functools import partial
 from numbers import Integral
 from typing import Any, NamedTuple
@@ -40,6 +41,9 @@ _RACE = 2**16
 _COUNTS, _MOST_BINNED, _LEAST_BINS = 1.5, 4, 24
 
 
+#: How often the offsets of lines are told from what was denoised without them.
+_LEVELLED = 2
+
 #: Of fewer outliers than this share of the entries, those within the range of the rest are kept.
 _SHARE_OF_DETAILS = 1e-4
 
@@ -67,7 +71,8 @@ class AutoDenoiser(LightPickle, BaseDenoiser):
 
     The noise is looked at first (see `sk_n2s.noise.estimate_noise_model`): outliers are
     taken for missing; noise that depends on the signal is stabilised; that which differs between
-    places, items or channels, or depends on that of neighbours, is taken as it is. Classical
+    places, items or channels, or depends on that of neighbours, is taken as it is; lines that have
+    offsets of their own are freed from these. Classical
     denoisers then race on a part of the data, each scored by Stein's unbiased risk
     estimate, and those that are worth their weight are averaged (see
     `SelfSupervisedStacker`). The data as they are race as well. Where structure is
@@ -151,6 +156,10 @@ class AutoDenoiser(LightPickle, BaseDenoiser):
     scores_: dict[str, float]
     error_estimate_: ErrorEstimate
     _inner: tuple[AutoDenoiser, int] | None
+    _steps: list[AutoDenoiser]
+
+    # Not of one that is itself a step of another.
+    _levels_lines = True
 
     def __init__(
         self,
@@ -196,6 +205,8 @@ class AutoDenoiser(LightPickle, BaseDenoiser):
         factor = self._bins(array, noise)
         if factor > 1:
             return self._fit_in_bins(X, given, array, noise, factor, n_outliers)
+        if noise.lines and self._levels_lines:
+            return self._fit_levelled(X, given, array, noise, n_outliers)
         shown = self._shown(array, noise, stabilizer, self.effort)
         stacker = SelfSupervisedStacker(
             [(name, self._wrapped(g, part)) for name, g in shown.members.items()],
@@ -232,7 +243,7 @@ class AutoDenoiser(LightPickle, BaseDenoiser):
     def _keep(self, X: Any, given: np.ndarray, denoised: np.ndarray, **fitted: Any) -> AutoDenoiser:
         """Keep what a fit has found, and its result for the data."""
         self._remember(X, given)
-        self.__dict__.update(fitted)
+        self.__dict__.update({"_steps": [], **fitted})
         self._effort = self.effort
         self._known = digest(given), denoised.astype(given.dtype, copy=False)
         self.summary_ = self._in_words()
@@ -272,11 +283,45 @@ class AutoDenoiser(LightPickle, BaseDenoiser):
             _inner=(inner, factor),
         )
 
+    def _fit_levelled(
+        self, X: Any, given: np.ndarray, array: np.ndarray, noise: NoiseModel, n: int
+    ) -> AutoDenoiser:
+        """Take the offsets of lines out, by what is denoised so far, and denoise the rest."""
+        step = clone(self).set_params(noise=noise)
+        step._levels_lines = False
+        denoised, steps = step.fit_transform(array), [step]
+        for _ in range(_LEVELLED):
+            level = array - _offsets(array, denoised, noise.lines)
+            rest = noise_of(None, level, self.channel_axis, self.batch_axis)
+            # What is left of the lines is less than what is there beside it.
+            rest = rest.replace(correlation=None) if rest.lines else rest
+            step = clone(self).set_params(noise=rest)
+            denoised = step.fit_transform(level)
+            steps.append(step)
+        doubt = "lines were freed from offsets, of which it does not tell what was left"
+        return self._keep(
+            X,
+            given,
+            denoised,
+            noise_=noise.replace(outliers=n / array.size),
+            n_outliers_=n,
+            **{name: getattr(step, name) for name in ("stabilizer_", "weights_", "scores_")},
+            error_estimate_=step.error_estimate_.unknown(doubt),
+            _inner=None,
+            _steps=steps,
+        )
+
     def _denoise(self, X: np.ndarray) -> np.ndarray:
         known, denoised = self.__dict__.get("_known", (None, None))
         if known is not None and known == digest(X):  # the data of `fit`
             return denoised.copy()
         array, _ = self._without_outliers(in_range(X))
+        if self._steps:
+            first, *others = self._steps
+            result = first._denoise(array)
+            for step in others:
+                result = step._denoise(array - _offsets(array, result, self.noise_.lines))
+            return result.astype(X.dtype, copy=False)
         if self._inner is not None:
             inner, factor = self._inner
             means = bin_means(array, factor, self.axes(X.ndim).neighbours)
@@ -480,6 +525,18 @@ class AutoDenoiser(LightPickle, BaseDenoiser):
             f"Chosen among {len(self.scores_)}: {shares}. The best alone is {best}.\n"
             f"{self.error_estimate_}"
         )
+
+
+def _offsets(X: np.ndarray, denoised: np.ndarray, lines: tuple[int, ...]) -> np.ndarray:
+    """Return the offsets of lines along some axes, one axis after the other."""
+    left = X - denoised
+    total = np.zeros_like(left)
+    for axis in lines:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # of lines that were not measured
+            found = np.nan_to_num(np.nanmedian(left, axis=axis, keepdims=True))
+        left, total = left - found, total + found
+    return total
 
 
 def _denoised(wrapper: JInvariantWrapper, X: np.ndarray) -> np.ndarray:

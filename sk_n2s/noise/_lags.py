@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["NEGLIGIBLE", "checked_correlation", "with_more_lags"]
+__all__ = ["NEGLIGIBLE", "checked_correlation", "lines_of", "with_more_lags"]
 
 #: Correlations up to this do no harm.
 NEGLIGIBLE = 0.05
@@ -43,3 +43,15 @@ def with_more_lags(table: np.ndarray, axis: int, more: int) -> np.ndarray:
         flat = np.abs(end - np.take(table, [before], axis=axis)) <= _FLAT
         ends.append(np.repeat(np.where(flat, end, 0.0), more, axis=axis))
     return np.concatenate([ends[0], table, ends[1]], axis=axis)
+
+
+def lines_of(table: np.ndarray, least: float) -> tuple[int, ...]:
+    """Return the axes along which a correlation of at least so much does not fade."""
+    found = []
+    for axis, n in enumerate(table.shape):
+        along: list[Any] = [m // 2 for m in table.shape]
+        along[axis] = slice(None)
+        ends = table[tuple(along)][[0, 1, -2, -1]] if n > 3 else np.zeros(1)
+        if ends.min() >= least and np.ptp(ends) <= 2 * _FLAT:
+            found.append(axis)
+    return tuple(found)

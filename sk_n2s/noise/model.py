@@ -10,7 +10,7 @@ from scipy.fft import fftn, ifftn, next_fast_len
 from sklearn.utils import check_random_state
 
 from .._utils.arrays import as_float_array, unmasked
-from ._lags import NEGLIGIBLE, checked_correlation, with_more_lags
+from ._lags import NEGLIGIBLE, checked_correlation, lines_of, with_more_lags
 from .curve import NoiseCurve
 
 __all__ = ["NoiseModel", "check_noise"]
@@ -140,6 +140,11 @@ class NoiseModel:
         middle = [n // 2 for n in far.shape]
         half = np.abs(np.argwhere(far) - middle).max(axis=0)
         return far[tuple(slice(m - h, m + h + 1) for m, h in zip(middle, half, strict=True))]
+
+    @property
+    def lines(self) -> tuple[int, ...]:
+        """The axes along which a part of the noise is constant: rows that share an offset."""
+        return () if self.correlation is None else lines_of(self.correlation, NEGLIGIBLE)
 
     def within(self, part: tuple[slice, ...]) -> NoiseModel:
         """Return the noise of a part of the data.
