@@ -355,3 +355,14 @@ def test_lines_are_freed_from_offsets_of_their_own(axis, clean, rng):
     np.testing.assert_allclose(again.transform(noisy), denoised, atol=1e-4)
     other = scene.T + np.roll(offsets, 7) + rng.normal(scale=0.03, size=scene.shape)
     assert _psnr(auto.transform(other), scene.T) > _psnr(other, scene.T) + 4
+
+
+@pytest.mark.parametrize("sigma", [0, 0.1])
+def test_a_scene_of_lines_and_nothing_else_stays(sigma, rng):
+    lines = rng.random((128, 1)) * np.ones((1, 128))
+    noisy = lines + rng.normal(scale=sigma, size=lines.shape)
+    auto = AutoDenoiser("fast").fit(noisy)
+    assert np.mean((auto.transform(noisy) - lines) ** 2) <= 0.3 * sigma**2 + 1e-9
+    assert not auto.noise_.is_correlated
+    if sigma:
+        assert any("lines" in doubt for doubt in auto.noise_.doubts)

@@ -30,6 +30,7 @@ _UNTOLD = (
     "whether the noise of neighbours is correlated cannot be told, since structure is everywhere"
 )
 
+_LINES = "nothing is there but lines, which may be the scene as well as noise"
 _BIASED = "noise was clipped, so that the mean of the data is not the signal near their ends"
 _SHIFTED = "the mean of magnitudes is not their signal, but above it"
 _ROUNDED = "values were rounded to coarse steps, beside which the noise is small"
@@ -47,6 +48,9 @@ _ERROR_OF_COUNTS = 0.002
 #: Noise that deviates by less than this share of the step to which values were rounded is seen in
 #: part; data of fewer values than this are graphics.
 _COARSE, _FEWEST_VALUES = 0.55, 5
+
+#: What deviates by no more than so many times the level of its noise holds nothing else.
+_NOTHING_ELSE = 1.05
 
 #: Noise of less than this share of the extent of the data is hard to tell from structure: where
 #: that is everywhere, so much of the level is assumed.
@@ -94,6 +98,12 @@ def estimate_noise_model(
     level = estimate_noise(part, channel_axis=channel, batch_axis=batch)
     share = float(np.mean(outliers))
     correlation = _correlation(part, channel, batch)
+    if correlation is not None and any(correlation.stripes):
+        rest = _without_lines(part, correlation, channel, batch)
+        of_rest = estimate_noise(rest, channel_axis=channel, batch_axis=batch)
+        rounding = 8 * float(np.finfo(part.dtype).eps) * float(np.nanmax(np.abs(part)))
+        if _deviation(rest) <= _NOTHING_ELSE * of_rest + rounding:
+            return NoiseModel(of_rest, outliers=share, doubts=[_LINES])
     is_told = correlation is None or correlation.is_told
     found: dict[str, Any] = {"outliers": share, "doubts": [] if is_told else [_UNTOLD]}
     extent = _deviation(part)
@@ -190,6 +200,19 @@ def _error_of(
 def _deviation(X: np.ndarray) -> float:
     """Return the standard deviation of all entries, whose squares may not fit into float32."""
     return float(np.nanstd(X.astype(np.float64, copy=False)))
+
+
+def _without_lines(
+    X: np.ndarray, correlation: NoiseCorrelation, channel: int | None, batch: int | None
+) -> np.ndarray:
+    """Return data without what is constant along axes, and without a mean."""
+    lines: list[Any] = [
+        axis for axis, stripes in zip(correlation.axes, correlation.stripes, strict=True) if stripes
+    ]
+    for axes in (*lines, split_axes(X.ndim, channel, batch)[2]):
+        count = np.count_nonzero(~np.isnan(X), axis=axes, keepdims=True)
+        X = X - np.nansum(X, axis=axes, keepdims=True) / np.maximum(count, 1)
+    return X
 
 
 def _not_of_texture(steepness: float) -> float:
