@@ -30,7 +30,7 @@ _UNTOLD = (
     "whether the noise of neighbours is correlated cannot be told, since structure is everywhere"
 )
 
-_LINES = "nothing is there but lines, which may be the scene as well as noise"
+_LINES = "there is little but lines, which may be the scene as well as noise"
 _BIASED = "noise was clipped, so that the mean of the data is not the signal near their ends"
 _SHIFTED = "the mean of magnitudes is not their signal, but above it"
 _ROUNDED = "values were rounded to coarse steps, beside which the noise is small"
@@ -49,8 +49,8 @@ _ERROR_OF_COUNTS = 0.002
 #: part; data of fewer values than this are graphics.
 _COARSE, _FEWEST_VALUES = 0.55, 5
 
-#: What deviates by no more than so many times the level of its noise holds nothing else.
-_NOTHING_ELSE = 1.05
+#: Lines that deviate by so many times what else there is are the scene rather than noise.
+_MOST_OF_ALL = 2.0
 
 #: Noise of less than this share of the extent of the data is hard to tell from structure: where
 #: that is everywhere, so much of the level is assumed.
@@ -101,8 +101,8 @@ def estimate_noise_model(
     if correlation is not None and any(correlation.stripes):
         rest = _without_lines(part, correlation, channel, batch)
         of_rest = estimate_noise(rest, channel_axis=channel, batch_axis=batch)
-        rounding = 8 * float(np.finfo(part.dtype).eps) * float(np.nanmax(np.abs(part)))
-        if _deviation(rest) <= _NOTHING_ELSE * of_rest + rounding:
+        structure = np.sqrt(max(_deviation(rest) ** 2 - of_rest**2, 0.0))
+        if np.sqrt(sum(correlation.stripes) * correlation.variance) > _MOST_OF_ALL * structure:
             return NoiseModel(of_rest, outliers=share, doubts=[_LINES])
     is_told = correlation is None or correlation.is_told
     found: dict[str, Any] = {"outliers": share, "doubts": [] if is_told else [_UNTOLD]}
