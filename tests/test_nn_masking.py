@@ -7,6 +7,7 @@ from sklearn.base import clone
 
 from sk_n2s import CheckerboardPartition, ColumnPartition, GridPartition, PairPartition
 from sk_n2s import RandomPartition as Random
+from sk_n2s.masking import BlindSpotPartition
 from sk_n2s.masking.fills import MeanFill, MedianFill, RandomFill, ZeroFill
 from sk_n2s.masking.views import ViewPlan
 from sk_n2s.nn import Masker
@@ -219,3 +220,24 @@ def test_a_network_that_changes_the_sides(images):
     model = torch.nn.Conv2d(3, 3, 3)
     with pytest.raises(ValueError, match=r"Conv2d returned shape \(2, 3, 11, 8\)"):
         Masker(4).infer_full_image(torch.from_numpy(images), model)
+
+
+def test_blind_spots_hide_a_footprint_and_score_its_centre():
+    masker = Masker(partition=BlindSpotPartition(footprint=(0, 1)), mode="mean")
+    X = torch.from_numpy(np.random.default_rng(0).normal(size=(2, 1, 24, 24)))
+    scored = torch.zeros(24, 24, dtype=torch.int)
+    for i in range(len(masker)):
+        shown, mask = masker.mask(X, i)
+        scored += mask
+        beside = mask | mask.roll(1, 1) | mask.roll(-1, 1)
+        # Nothing of the centres and of their neighbours in the row is shown.
+        other = torch.where(beside, 100.0, X)
+        inner = mask.clone()
+        inner[:, [0, -1]] = False
+        assert torch.equal(masker.mask(other, i)[0][..., inner], shown[..., inner])
+    assert bool((scored == 1).all())
+    # Each pixel is asked for once, where its row's neighbours are hidden with it.
+    answer = masker.infer_full_image(X, lambda shown: shown)
+    moved = X.clone()
+    moved[..., 10, 10:13] += 5
+    assert answer[0, 0, 10, 11] == masker.infer_full_image(moved, lambda shown: shown)[0, 0, 10, 11]

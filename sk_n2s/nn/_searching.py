@@ -52,9 +52,8 @@ class _OfBatch(Partition):
         self, X: np.ndarray, axes: tuple[int, ...] | None = None
     ) -> Iterator[tuple[Index, Index]]:
         batch = self._batch(X)
-        for hidden, _ in self.partition.split(batch, (2, 3)):
-            index = self._index(hidden, batch.shape)
-            yield index, index
+        for hidden, scored in self.partition.split(batch, (2, 3)):
+            yield self._index(hidden, batch.shape), self._index(scored, batch.shape)
 
     def _index(self, hidden: Index, shape: tuple[int, ...]) -> Index:
         """Return an index of the batch as one of the array."""

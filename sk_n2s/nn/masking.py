@@ -121,7 +121,8 @@ class Masker(BaseEstimator):
         shown : Tensor of shape (n_items, n_channels [+ 1], height, width)
             The network's input, on the device of `X`.
         mask : Tensor of bool, of shape (height, width)
-            True where pixels are hidden.
+            True where the answer counts: at hidden pixels, of which a `BlindSpotPartition` scores
+            those in the centres.
 
         Raises
         ------
@@ -153,10 +154,10 @@ class Masker(BaseEstimator):
         shown : Tensor of shape (n_items, n_channels [+ 1], height, width)
             The network's input.
         index : tuple of slice, or Tensor of bool
-            The hidden entries of `X`.
+            The hidden entries of `X` whose predictions count.
         """
         _check_batch(X)
-        index = self.index(X.shape, i, X.device)
+        index, scored = self._index(X.shape, i, X.device)
         fill = self._fill()
         if has_gaps is None:
             has_gaps = bool(torch.isnan(X).any())
@@ -169,7 +170,7 @@ class Masker(BaseEstimator):
         else:
             shown = X.clone()
             shown[index] = values
-        return self._with_mask(shown, index), index
+        return self._with_mask(shown, index), scored
 
     def complete(self, X: Tensor, *, has_gaps: bool | None = None) -> Tensor:
         """Return the network's input where no mask is hidden.
@@ -252,18 +253,7 @@ class Masker(BaseEstimator):
         ValueError
             If the masks do not fit the images.
         """
-        if self.partition is None:
-            for side, stride in zip(shape[2:], self._strides(), strict=True):
-                if stride > side:
-                    raise ValueError(
-                        f"width={self.width!r} is larger than a side of the images, which are "
-                        f"{shape[2]} × {shape[3]}: give a smaller one."
-                    )
-        sets = self.get_partition().split(_shaped(shape), _AXES)
-        hidden = next(islice(sets, i % len(self), None))[0]
-        if isinstance(hidden, tuple):
-            return hidden
-        return torch.from_numpy(np.ascontiguousarray(hidden)).to(device)
+        return self._index(shape, i, device)[0]
 
     def get_partition(self) -> Partition:
         """Return the partition whose sets are the masks.
@@ -296,6 +286,27 @@ class Masker(BaseEstimator):
         return self.partition
 
     # How it is done --------------------------------------------------------------------
+
+    def _index(
+        self, shape: Sequence[int], i: int, device: torch.device | None
+    ) -> tuple[Index, Index]:
+        """Return what a mask hides, and which entries of that are scored."""
+        if self.partition is None:
+            for side, stride in zip(shape[2:], self._strides(), strict=True):
+                if stride > side:
+                    raise ValueError(
+                        f"width={self.width!r} is larger than a side of the images, which are "
+                        f"{shape[2]} × {shape[3]}: give a smaller one."
+                    )
+        sets = self.get_partition().split(_shaped(shape), _AXES)
+        hidden, scored = next(islice(sets, i % len(self), None))
+        found: list[Index] = []
+        for index in (hidden, scored):
+            if not isinstance(index, tuple):
+                whole = np.broadcast_to(index, tuple(shape))
+                index = torch.from_numpy(whole.copy()).to(device)
+            found.append(index)
+        return found[0], found[1]
 
     def _strides(self) -> tuple[int, ...]:
         strides = per_axis(self.width, len(_AXES), name="width", minimum=1)
