@@ -294,7 +294,8 @@ def test_regular_patterns_are_no_noise(sigma, width):
     noisy = truth + sigma / 255 * np.random.default_rng(0).normal(size=truth.shape)
     auto = AutoDenoiser("fast").fit(noisy)
     assert auto.noise_.level == pytest.approx(sigma / 255, rel=0.08)
-    assert np.mean((auto.transform(noisy) - truth) ** 2) <= 1.02 * np.mean((noisy - truth) ** 2)
+    allowed = 1.02 * np.mean((noisy - truth) ** 2) + 1e-20  # rounding
+    assert np.mean((auto.transform(noisy) - truth) ** 2) <= allowed
 
 
 def test_weak_noise_in_texture_is_not_overdone():
