@@ -24,7 +24,7 @@ _ERRORS = 4.0
 
 #: Entries whose noise has less correlation than this need not be hidden together: they tell little
 #: of each other, and to hide more costs more than it gains.
-_HIDDEN = 0.1
+_HIDDEN = 0.15
 
 #: Where gaps were bridged, neighbours that depend on each other by so much contradict white noise.
 _DEPENDENT = 0.2
@@ -107,17 +107,16 @@ class NoiseCorrelation(NamedTuple):
         Returns
         -------
         ndarray of bool, or tuple of int and None
-            Which entries around it have noise that depends on its own, beyond doubt; how many
-            on both sides along each axis if whole lines have, which None stands for.
+            The entries around it, as far along each axis as noise depends on its own, beyond
+            doubt; how many on both sides if whole lines do, which None stands for.
         """
         strong = self._beyond(_HIDDEN)
         reach = dict(zip(self.axes, _extent(strong), strict=True))
         lines = [a for a, share in zip(self.axes, self.stripes, strict=True) if share]
         if lines:
             return tuple(None if a in lines else reach.get(a, 0) for a in axes)
-        middle = self.map.shape[0] // 2
-        near = tuple(slice(middle - n, middle + n + 1) for n in reach.values())
-        return strong[near].reshape([2 * reach.get(a, 0) + 1 for a in axes])
+        # All within the reach, since chance leaves holes in what is found.
+        return np.ones([2 * reach.get(a, 0) + 1 for a in axes], dtype=bool)
 
     @property
     def verdict(self) -> str:
