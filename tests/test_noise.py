@@ -492,3 +492,20 @@ def test_of_a_falling_spectrum_little_is_noise(rng):
     assert estimate_noise_correlation(rng.normal(size=(200, 200))).steepness == pytest.approx(
         1, abs=0.1
     )
+
+
+@pytest.mark.parametrize("law", ["normal", "uniform", "two values"])
+def test_lines_that_are_all_there_is_are_noise_if_they_are_normal(law, rng):
+    draw = {
+        "normal": lambda: rng.normal(size=(160, 1)),
+        "uniform": lambda: rng.uniform(-1.7, 1.7, size=(160, 1)),
+        "two values": lambda: rng.choice([-1.0, 1.0], size=(160, 1)),
+    }[law]
+    X = draw() + 0.3 * rng.normal(size=(160, 160))
+    model = estimate_noise_model(X)
+    if law == "normal":
+        assert model.lines == (1,)
+    else:
+        assert not model.lines
+        assert model.level == pytest.approx(0.3, rel=0.05)
+        assert "lines" in model.doubts[0]

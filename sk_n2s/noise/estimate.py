@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy import special
+from scipy import ndimage, special, stats
 
 from .._utils.arrays import split_axes
 from .._utils.lazy import as_float_data, is_lazy
@@ -49,8 +49,9 @@ _ERROR_OF_COUNTS = 0.002
 #: part; data of fewer values than this are graphics.
 _COARSE, _FEWEST_VALUES = 0.55, 5
 
-#: Lines that deviate by so many times what else there is are the scene rather than noise.
-_MOST_OF_ALL = 2.0
+#: Lines that deviate by so many times what else there is are the scene rather than noise, if their
+#: offsets, against those of so many lines, are not normal.
+_MOST_OF_ALL, _LINES_AROUND = 2.0, 9
 
 #: Noise of less than this share of the extent of the data is hard to tell from structure: where
 #: that is everywhere, so much of the level is assumed.
@@ -102,7 +103,8 @@ def estimate_noise_model(
         rest = _without_lines(part, correlation, channel, batch)
         of_rest = estimate_noise(rest, channel_axis=channel, batch_axis=batch)
         structure = np.sqrt(max(_deviation(rest) ** 2 - of_rest**2, 0.0))
-        if np.sqrt(sum(correlation.stripes) * correlation.variance) > _MOST_OF_ALL * structure:
+        lines = np.sqrt(sum(correlation.stripes) * correlation.variance)
+        if lines > _MOST_OF_ALL * structure and not _are_normal(part, correlation):
             return NoiseModel(of_rest, outliers=share, doubts=[_LINES])
     is_told = correlation is None or correlation.is_told
     found: dict[str, Any] = {"outliers": share, "doubts": [] if is_told else [_UNTOLD]}
@@ -200,6 +202,21 @@ def _error_of(
 def _deviation(X: np.ndarray) -> float:
     """Return the standard deviation of all entries, whose squares may not fit into float32."""
     return float(np.nanstd(X.astype(np.float64, copy=False)))
+
+
+def _are_normal(X: np.ndarray, correlation: NoiseCorrelation) -> bool:
+    """Return whether the offsets of lines are distributed as those of noise may be."""
+    for axis, stripes in zip(correlation.axes, correlation.stripes, strict=True):
+        across = [a for a in correlation.axes if a != axis and X.shape[a] > 1]
+        if stripes and across:
+            known = ~np.isnan(X)
+            offsets = np.nansum(X, axis=axis, keepdims=True)
+            offsets /= np.maximum(np.count_nonzero(known, axis=axis, keepdims=True), 1)
+            along = max(across, key=lambda a: X.shape[a])
+            fine = offsets - ndimage.uniform_filter1d(offsets, _LINES_AROUND, axis=along)
+            if abs(stats.kurtosis(fine, axis=None)) > 2 * np.sqrt(24 / fine.size):
+                return False
+    return True
 
 
 def _without_lines(
