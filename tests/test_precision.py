@@ -63,7 +63,7 @@ def test_single_precision_takes_half_the_memory(name, output, monkeypatch):
 
 def test_memory_does_not_grow_with_candidates_or_masks():
     """Beyond what the denoiser itself takes, no more than four arrays of the data's size."""
-    X = np.random.default_rng(0).normal(size=(512, 512))
+    X = np.random.default_rng(0).normal(size=(384, 384))
 
     def nothing(X, *, k=0):
         return X

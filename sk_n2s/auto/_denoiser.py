@@ -40,7 +40,6 @@ _RACE = 2**16
 #: many there have to be along each axis.
 _COUNTS, _MOST_BINNED, _LEAST_BINS = 1.5, 4, 24
 
-
 #: How often the offsets of lines are told from what was denoised without them.
 _LEVELLED = 2
 
@@ -237,13 +236,12 @@ class AutoDenoiser(LightPickle, BaseDenoiser):
             weights_=weights,
             scores_={name: -s - mean for name, s in stacker.scores_.items()},
             error_estimate_=estimate,
-            _inner=None,
         )
 
     def _keep(self, X: Any, given: np.ndarray, denoised: np.ndarray, **fitted: Any) -> AutoDenoiser:
         """Keep what a fit has found, and its result for the data."""
         self._remember(X, given)
-        self.__dict__.update({"_steps": [], **fitted})
+        self.__dict__.update({"_inner": None, "_steps": [], **fitted})
         self._effort = self.effort
         self._known = digest(given), denoised.astype(given.dtype, copy=False)
         self.summary_ = self._in_words()
@@ -307,7 +305,6 @@ class AutoDenoiser(LightPickle, BaseDenoiser):
             n_outliers_=n,
             **{name: getattr(step, name) for name in ("stabilizer_", "weights_", "scores_")},
             error_estimate_=step.error_estimate_.unknown(doubt),
-            _inner=None,
             _steps=steps,
         )
 

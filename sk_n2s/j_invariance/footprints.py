@@ -26,13 +26,13 @@ def footprint_of(X: Any, channel: int | None, batch: int | None) -> Any:
     """Return which neighbours of an entry have noise that depends on its own."""
     part, channel, batch = sample(X, channel, batch, _SEEN)
     key = digest(part), channel, batch
-    if key not in _known:
+    found = _known.get(key)
+    if found is None:
         found = _estimated(part, channel, batch)
         while len(_known) >= _REMEMBERED:
             _known.pop(next(iter(_known), key), None)
         _known[key] = found
-        return found
-    return _known[key]
+    return found
 
 
 def _estimated(part: np.ndarray, channel: int | None, batch: int | None) -> Any:

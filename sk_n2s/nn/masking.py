@@ -300,13 +300,8 @@ class Masker(BaseEstimator):
                     )
         sets = self.get_partition().split(_shaped(shape), _AXES)
         hidden, scored = next(islice(sets, i % len(self), None))
-        found: list[Index] = []
-        for index in (hidden, scored):
-            if not isinstance(index, tuple):
-                whole = np.broadcast_to(index, tuple(shape))
-                index = torch.from_numpy(whole.copy()).to(device)
-            found.append(index)
-        return found[0], found[1]
+        first = _as_index(hidden, shape, device)
+        return first, first if scored is hidden else _as_index(scored, shape, device)
 
     def _strides(self) -> tuple[int, ...]:
         strides = per_axis(self.width, len(_AXES), name="width", minimum=1)
@@ -396,6 +391,13 @@ def _shaped(shape: Sequence[int]) -> np.ndarray:
 
 def _as_numpy(index: Index) -> Index:
     return index if isinstance(index, tuple) else index.cpu().numpy()
+
+
+def _as_index(index: Index, shape: Sequence[int], device: torch.device | None) -> Index:
+    """Return an index of a batch, as a tensor where it is a mask."""
+    if isinstance(index, tuple):
+        return index
+    return torch.from_numpy(np.broadcast_to(index, tuple(shape)).copy()).to(device)
 
 
 def _strided_values(fill: Fill, X: Tensor, index: tuple[slice, ...]) -> Tensor | float | None:

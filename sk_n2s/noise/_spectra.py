@@ -209,10 +209,10 @@ class Spectra:
         limits = [1 + slack / np.sqrt(n) for slack in _SLACK]
         if self._n_same and (self._differs(*limits) or (self.is_flat and self._has_lags())):
             return True
+        # Texture is much the same in all channels, so that it scatters as that of one does.
+        is_told_by_channels = self._n_channels > 1 and self._differs(*_NOT_WHITE)
         for share in _SHARES[:2]:
-            # Texture is much the same in all channels, so that it scatters as that of one does.
-            is_noise = self._n_channels > 1 and self._differs(*_NOT_WHITE)
-            if (is_noise or self._ends_flat(share)) and self._scatters_little(share):
+            if (is_told_by_channels or self._ends_flat(share)) and self._scatters_little(share):
                 return True
         return self._growth[_SHARES[0]] < _GROWTH and self._differs(*_UNLIKE_TEXTURE)
 

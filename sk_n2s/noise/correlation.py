@@ -92,6 +92,11 @@ class NoiseCorrelation(NamedTuple):
         return found
 
     @property
+    def lines(self) -> tuple[int, ...]:
+        """The axes along which a part of the noise is constant."""
+        return tuple(a for a, share in zip(self.axes, self.stripes, strict=False) if share)
+
+    @property
     def reach(self) -> tuple[int, ...]:
         """The largest lag along each axis that is correlated beyond doubt."""
         return _extent(self._beyond(NEGLIGIBLE))
@@ -112,9 +117,8 @@ class NoiseCorrelation(NamedTuple):
         """
         strong = self._beyond(_HIDDEN)
         reach = dict(zip(self.axes, _extent(strong), strict=True))
-        lines = [a for a, share in zip(self.axes, self.stripes, strict=True) if share]
-        if lines:
-            return tuple(None if a in lines else reach.get(a, 0) for a in axes)
+        if self.lines:
+            return tuple(None if a in self.lines else reach.get(a, 0) for a in axes)
         # All within the reach, since chance leaves holes in what is found.
         return np.ones([2 * reach.get(a, 0) + 1 for a in axes], dtype=bool)
 
@@ -179,7 +183,7 @@ def estimate_noise_correlation(
     Examples
     --------
     >>> import numpy as np
-    >>> from scipy import fft, ndimage
+    >>> from scipy import ndimage
     >>> from sk_n2s.noise import estimate_noise_correlation
     >>> noise = np.random.default_rng(0).normal(size=(128, 128))
     >>> estimate_noise_correlation(noise).verdict
@@ -197,7 +201,8 @@ def estimate_noise_correlation(
             f"X of shape {X.shape} is too small to tell the correlation of its noise over "
             f"max_lag={max_lag} entries: at least {width} are needed along each axis."
         )
-    parts = list(_parts(*sample(X, channel, batch, _MOST)))
+    part, *lone = sample(X, channel, batch, _MOST)
+    parts = list(_parts(part, *lone))
     sides = block_sides([values.shape[1:] for values, _ in parts])
     usable = [usable_blocks(values, measured, sides) for values, measured in parts]
     has_gaps = any(measured is not None for _, measured in parts)
@@ -242,7 +247,6 @@ def estimate_noise_correlation(
         None if channel is None else spectra.between_channels(),
         spectra.steepness,
     )
-    part, *lone = sample(X, channel, batch, _MOST)
     if any(result.reach) and _is_periodic(items(part, *lone)):
         alone = np.zeros_like(found)
         alone[(max_lag,) * alone.ndim] = 1

@@ -99,7 +99,7 @@ def estimate_noise_model(
     level = estimate_noise(part, channel_axis=channel, batch_axis=batch)
     share = float(np.mean(outliers))
     correlation = _correlation(part, channel, batch)
-    if correlation is not None and any(correlation.stripes):
+    if correlation is not None and correlation.lines:
         rest = _without_lines(part, correlation, channel, batch)
         of_rest = estimate_noise(rest, channel_axis=channel, batch_axis=batch)
         structure = np.sqrt(max(_deviation(rest) ** 2 - of_rest**2, 0.0))
@@ -206,12 +206,10 @@ def _deviation(X: np.ndarray) -> float:
 
 def _are_normal(X: np.ndarray, correlation: NoiseCorrelation) -> bool:
     """Return whether the offsets of lines are distributed as those of noise may be."""
-    for axis, stripes in zip(correlation.axes, correlation.stripes, strict=True):
+    for axis in correlation.lines:
         across = [a for a in correlation.axes if a != axis and X.shape[a] > 1]
-        if stripes and across:
-            known = ~np.isnan(X)
-            offsets = np.nansum(X, axis=axis, keepdims=True)
-            offsets /= np.maximum(np.count_nonzero(known, axis=axis, keepdims=True), 1)
+        if across:
+            offsets = _mean_of_measured(X, axis)
             along = max(across, key=lambda a: X.shape[a])
             fine = offsets - ndimage.uniform_filter1d(offsets, _LINES_AROUND, axis=along)
             if abs(stats.kurtosis(fine, axis=None)) > 2 * np.sqrt(24 / fine.size):
@@ -223,13 +221,15 @@ def _without_lines(
     X: np.ndarray, correlation: NoiseCorrelation, channel: int | None, batch: int | None
 ) -> np.ndarray:
     """Return data without what is constant along axes, and without a mean."""
-    lines: list[Any] = [
-        axis for axis, stripes in zip(correlation.axes, correlation.stripes, strict=True) if stripes
-    ]
-    for axes in (*lines, split_axes(X.ndim, channel, batch)[2]):
-        count = np.count_nonzero(~np.isnan(X), axis=axes, keepdims=True)
-        X = X - np.nansum(X, axis=axes, keepdims=True) / np.maximum(count, 1)
-    return X
+    for axis in correlation.lines:
+        X = X - _mean_of_measured(X, axis)
+    return X - _mean_of_measured(X, split_axes(X.ndim, channel, batch)[2])
+
+
+def _mean_of_measured(X: np.ndarray, axes: int | tuple[int, ...]) -> np.ndarray:
+    """Return means along axes that stay, of what was measured; 0 where nothing was."""
+    count = np.count_nonzero(~np.isnan(X), axis=axes, keepdims=True)
+    return np.nansum(X, axis=axes, keepdims=True) / np.maximum(count, 1)
 
 
 def _not_of_texture(steepness: float) -> float:

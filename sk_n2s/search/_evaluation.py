@@ -128,12 +128,13 @@ def _of_cross_validation(view: View, divergence: np.ndarray | None) -> float:
 def _blocks(view: View, loss: Loss) -> Iterator[slice]:
     """Yield the rows that are compared at a time: all, or as many as add up."""
     length = len(view.target)
-    rows = length
+    rows, period = length, view.period or 1
     if view.period is not None and is_entrywise(loss):
-        rows = max(1, _BLOCK * length // view.target.size // view.period) * view.period
-    count = max(1, length // rows)
-    for k in range(count):
-        yield slice(k * rows, (k + 1) * rows if k < count - 1 else length)
+        rows = max(1, _BLOCK * length // view.target.size // period) * period
+    # No block is shorter than a period, which a partition could not divide.
+    starts = range(0, max(1, length - period + 1), rows)
+    for start in starts:
+        yield slice(start, length if start == starts[-1] else start + rows)
 
 
 def _in_a_line(error: Exception) -> str:
