@@ -7,6 +7,7 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
+from joblib import effective_n_jobs
 from joblib import hash as digest
 from scipy.optimize import minimize
 from sklearn.base import MetaEstimatorMixin, clone
@@ -15,6 +16,7 @@ from sklearn.utils.parallel import Parallel, delayed
 from ._utils.arrays import products_over, unmasked
 from ._utils.base import Axes, BaseDenoiser
 from ._utils.state import left_behind, take_back
+from ._utils.threads import with_threads
 from .losses import squared_error, true_score
 from .noise.model import NoiseModel
 from .risk.adapters import as_denoiser
@@ -22,7 +24,7 @@ from .risk.error_estimate import ErrorEstimate, summarise
 from .risk.noise_level import noise_of
 from .risk.sure import sure_score
 
-__all__ = ["SelfSupervisedStacker", "simplex_weights"]
+__all__ = ["SelfSupervisedStacker", "average", "simplex_weights"]
 
 #: Members of less weight are left out: they would cost a call each, and change nothing.
 _LEAST = 0.01
@@ -170,8 +172,10 @@ class SelfSupervisedStacker(MetaEstimatorMixin, BaseDenoiser):
         names, members = self._members()
         array = self._as_data(X)
         noise = self._noise_of(array, [as_denoiser(member) for member in members])
+        n_threads = effective_n_jobs(self.n_jobs)
         found = Parallel(n_jobs=self.n_jobs)(
-            delayed(_fit_member)(clone(member), unmasked(X), array, noise) for member in members
+            delayed(with_threads)(n_threads, _fit_member, clone(member), unmasked(X), array, noise)
+            for member in members
         )
         fitted, answers = [member for member, *_ in found], [answer for *_, answer in found]
         for member, left, _ in found:
@@ -183,7 +187,7 @@ class SelfSupervisedStacker(MetaEstimatorMixin, BaseDenoiser):
             [np.mean(np.broadcast_to(d, array.shape), where=known, dtype=float) for _, d in answers]
         )
         weights = simplex_weights(products, divergences)
-        output, divergence = _average(weights.tolist(), answers, array)
+        output, divergence = average(weights.tolist(), answers, array)
         losses = squared_error(array, output) + divergence
         estimate = summarise(losses, array, output, noise)
         self._remember(X, array)
@@ -246,7 +250,7 @@ class SelfSupervisedStacker(MetaEstimatorMixin, BaseDenoiser):
         self, X: np.ndarray, noise: NoiseModel
     ) -> tuple[np.ndarray, np.ndarray]:
         weights, denoisers = zip(*self._chosen(), strict=True)
-        return _average(weights, [d.output_and_divergence(X, noise) for d in denoisers], X)
+        return average(weights, [d.output_and_divergence(X, noise) for d in denoisers], X)
 
     def score(self, X: Any, y: Any = None) -> float:
         """Return minus (estimated error + variance of the noise), or minus the true error.
@@ -282,7 +286,7 @@ def _fit_member(
     return member, left_behind(member), answer
 
 
-def _average(
+def average(
     weights: Sequence[float], answers: Sequence[tuple[np.ndarray, np.ndarray]], X: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the weighted average of outputs, and of their divergence terms."""

@@ -32,6 +32,7 @@ PARAMS = {
     "bilateral": {"radius": 1},
     "wavelet": {"max_shifts": 0},
     "nl_means": {"patch_size": 3, "patch_distance": 1},
+    "lichi": {"patch_size": 2, "group_size": 2, "window": 2, "n_steps": 2},
     "nl_ridge": {"patch_size": 2, "group_size": 2, "window": 2},
     "dct": {"patch_size": 4, "step": 2},
     "tv": {"num_iter": 5},

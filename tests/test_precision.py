@@ -13,6 +13,7 @@ PARAMS = {
     "bilateral": {"sigma_color": 0.3, "radius": 1},
     "dct": {"sigma": 0.2, "patch_size": 4},
     "nl_means": {"h": 0.2, "patch_size": 3, "patch_distance": 2},
+    "lichi": {"sigma": 0.2, "step": 6, "n_steps": 1},
     "nl_ridge": {"sigma": 0.2, "step": 8, "n_refinements": 0},
     "tv": {"weight": 0.2, "num_iter": 5},
     "tv_bregman": {"weight": 3.0, "num_iter": 5},
@@ -20,7 +21,8 @@ PARAMS = {
 }
 #: What more than half is due to: scikit-image sums patches in double precision; the places
 #: of similar patches are whole numbers, whatever the data are; SciPy's rank filter copies.
-LIMITS = {"nl_means": 0.82, "nl_ridge": 0.99, "median": 0.65}
+LIMITS = {"nl_means": 0.82, "lichi": 0.99, "nl_ridge": 0.99, "median": 0.65}
+SLOW = ("lichi", "nl_ridge")
 
 
 def peak(function):
@@ -38,9 +40,9 @@ def peak(function):
 @pytest.mark.filterwarnings("ignore:No candidate is better")
 @pytest.mark.parametrize(
     ("name", "output"),
-    # The masks are the same for nl_ridge, which is slow, as for the others.
-    [(n, o) for n in DENOISERS for o in ("invariant", "plain", "blend") if n != "nl_ridge"]
-    + [("nl_ridge", "plain")],
+    # The masks are the same for those that are slow as for the others.
+    [(n, o) for n in DENOISERS for o in ("invariant", "plain", "blend") if n not in SLOW]
+    + [(n, "plain") for n in SLOW],
 )
 def test_single_precision_takes_half_the_memory(name, output, monkeypatch):
     # Which takes the same 2 MB, whatever the data are.

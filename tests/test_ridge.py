@@ -6,7 +6,7 @@ from scipy import ndimage
 from skimage.data import camera
 
 from sk_n2s.denoisers import nl_ridge
-from sk_n2s.denoisers.ridge import _inverse, _mixing
+from sk_n2s.denoisers._mixing import RIDGE, SURE, combine, inverse, noisier
 
 
 def _psnr(a, b):
@@ -36,7 +36,7 @@ def _by_definition(X, variance, size, count, window, step, pilot=None):
             Y = np.stack([patch(X, p) for p in group], axis=1)
             mean = Y.mean()
             B = Y - mean if pilot is None else np.stack([patch(pilot, p) for p in group], 1) - mean
-            A = B.T @ B + np.eye(m) * n * variance * (1e-3 + 1e-6 if pilot is None else 1)
+            A = B.T @ B + np.eye(m) * n * variance * (1e-3 if pilot is None else 1)
             A = np.linalg.inv(A)
             ones = np.ones(m)
             A -= np.outer(A @ ones, A @ ones) / (ones @ A @ ones)
@@ -61,7 +61,7 @@ def test_two_steps_are_what_the_paper_defines(rng, monkeypatch):
     params = {"sigma": 0.3, "patch_size": (4, 3), "group_size": (6, 8), "window": 9}
     # In single precision, the last digit may decide which patches form a group of the second.
     np.testing.assert_allclose(nl_ridge(X, n_refinements=0, **params), first, atol=1e-3 * 0.3)
-    monkeypatch.setattr("sk_n2s.denoisers.ridge._SINGLE", 0)
+    monkeypatch.setattr("sk_n2s.denoisers._noise_units._SINGLE", 0)
     np.testing.assert_allclose(nl_ridge(X, **params), second, rtol=0, atol=1e-9)
 
 
@@ -70,24 +70,82 @@ def test_two_steps_are_what_the_paper_defines(rng, monkeypatch):
 def test_the_inverse_by_blocks(order, dtype, rng):
     B = rng.normal(size=(5, order, 2 * order)).astype(dtype)
     A = B @ B.swapaxes(1, 2)
-    np.testing.assert_allclose(_inverse(A) @ A, np.broadcast_to(np.eye(order), A.shape), atol=1e-3)
+    found, careful = inverse(A, np.ones(5))
+    assert not careful.any()
+    np.testing.assert_allclose(found @ A, np.broadcast_to(np.eye(order), A.shape), atol=2e-4)
 
 
-@pytest.mark.parametrize("ridge", [False, True])
-def test_weights_sum_to_one_and_are_the_best_that_do(ridge, rng):
-    basis, power = rng.normal(size=(3, 8, 20)), rng.uniform(1, 2, size=(3, 8))
-    theta, spread = _mixing(basis, power, None, ridge=ridge)
-    np.testing.assert_allclose(spread[1], power[1] @ theta[1] ** 2)
+def test_what_is_inverted_too_roughly_is_said(rng):
+    B = rng.normal(size=(3, 24, 4)).astype(np.float32)
+    A = B @ B.swapaxes(1, 2) + np.eye(24, dtype=np.float32)
+    A[1] += 1e9 * B[1] @ B[1].T
+    A[2, 0, 0] = np.nan
+    found, careful = inverse(A, np.ones(3))
+    np.testing.assert_array_equal(careful, [False, True, True])
+    np.testing.assert_array_equal(inverse(A[:1], np.array([1e6]))[1], [True])
+    np.testing.assert_allclose(found[0], np.linalg.inv(A[0].astype(float)), atol=1e-5)
+
+
+def _weights_of(basis, power, noise, risk):
+    """Return the weights Θ, from what they make of the unit patches."""
+    n = power.shape[1]
+    units = np.broadcast_to(np.eye(n), (len(basis), n, n))
+    pad = np.zeros((len(basis), n, n))
+    # The entries of a group beyond those of the basis take no part in the weights.
+    group = np.concatenate([np.zeros_like(basis), units], axis=2)
+    wide = np.concatenate([basis, pad], axis=2)
+    estimates, spread = combine(group, wide, power, noise, risk)
+    return estimates[:, :, basis.shape[2] :].swapaxes(1, 2), spread
+
+
+@pytest.mark.parametrize("size", [5, 20])
+@pytest.mark.parametrize("covariance", [False, True])
+def test_weights_sum_to_one_and_are_the_best_that_do(size, covariance, rng):
+    basis, power = rng.normal(size=(3, 8, size)), rng.uniform(1, 2, size=(3, 8))
+    D = np.stack([np.diag(p) for p in power])
+    if covariance:
+        D += 0.3 * np.sqrt(power[:, :, None] * power[:, None, :]) * (1 - np.eye(8))
+    theta, spread = _weights_of(basis, power, D if covariance else None, RIDGE)
     np.testing.assert_allclose(theta.sum(axis=1), 1)
-    if ridge:  # ‖X̂θ − x̂‖² + Σ v θ²
+    np.testing.assert_allclose(spread, np.einsum("nij,nik,nkj->nj", theta, D, theta))
 
-        def cost(t):
-            error = basis[0].T @ t - basis[0].T
-            return np.sum(error**2, axis=0) + power[0] @ t**2
+    def cost(t):  # ‖X̂θ − x̂‖² + θᵀDθ
+        error = basis[0].T @ t - basis[0].T
+        return np.sum(error**2, axis=0) + np.einsum("ij,ik,kj->j", t, D[0], t)
 
-        for _ in range(20):
-            step = rng.normal(size=(8, 8)) * 0.01
-            assert (cost(theta[0] + step - step.mean(axis=0)) >= cost(theta[0]) - 1e-9).all()
+    for _ in range(20):
+        step = rng.normal(size=(8, 8)) * 0.01
+        assert (cost(theta[0] + step - step.mean(axis=0)) >= cost(theta[0]) - 1e-9).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_smaller_matrix_gives_the_same_weights(dtype, rng):
+    """By entries (Woodbury) and by patches, for noise that differs between patches."""
+    basis = rng.normal(size=(4, 30, 12)).astype(dtype)
+    group = rng.normal(size=(4, 30, 12)).astype(dtype)
+    power = rng.uniform(0.5, 4, size=(4, 30)).astype(dtype)
+    found = combine(group, basis, power, None, RIDGE)
+    full = np.zeros((4, 30, 30), dtype)
+    full[:, range(30), range(30)] = power
+    expected = combine(group, basis, power, full, RIDGE)
+    tolerance = 1e-4 if dtype == np.float32 else 1e-5
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("alpha", [0.2, 0.5, 1.0])
+def test_weights_of_the_noisier_risk(alpha, rng):
+    """I − (1 + α²)(YYᵀ + α²D)⁻¹D, where nothing asks for weights that sum to one."""
+    Y, power = rng.normal(size=(2, 6, 40)), np.full((2, 6), 3.0)
+    theta, _ = _weights_of(Y, power, None, noisier(alpha))
+    centred = Y[0] - Y[0].mean(axis=0)
+    P = np.linalg.inv(centred @ centred.T + alpha**2 * np.diag(power[0]))
+    P -= np.outer(P.sum(axis=1), P.sum(axis=0)) / P.sum()
+    expected = np.eye(6) - (1 + alpha**2) * P @ np.diag(power[0])
+    np.testing.assert_allclose(theta[0], expected, atol=1e-4)
+    # Less and less noise added: Stein's estimate.
+    near, _ = _weights_of(Y, power, None, noisier(0.02))
+    np.testing.assert_allclose(near, _weights_of(Y, power, None, SURE)[0], atol=2e-3)
 
 
 def test_an_offset_moves_the_result_and_a_scale_scales_it(noisy):
@@ -128,7 +186,7 @@ def test_what_noise_cannot_explain_stays(period, dtype):
 def test_single_precision_is_enough(sigma, clean, monkeypatch):
     X = clean[:64, :64] + sigma * np.random.default_rng(0).normal(size=(64, 64))
     found = nl_ridge(X.astype(np.float32), sigma=sigma)
-    monkeypatch.setattr("sk_n2s.denoisers.ridge._SINGLE", 0)
+    monkeypatch.setattr("sk_n2s.denoisers._noise_units._SINGLE", 0)
     assert np.sqrt(np.mean((nl_ridge(X, sigma=sigma) - found) ** 2)) < 0.05 * sigma
 
 

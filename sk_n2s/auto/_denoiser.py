@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable, Iterable
 from functools import partial
 from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
+from joblib import effective_n_jobs
 from joblib import hash as digest
 from sklearn.base import clone
 from sklearn.utils._param_validation import StrOptions
@@ -16,8 +18,9 @@ from sklearn.utils.parallel import Parallel, delayed
 from .._utils.arrays import in_range
 from .._utils.base import BaseDenoiser
 from .._utils.state import LightPickle
+from .._utils.threads import with_threads
 from .._utils.tiling import middle
-from ..denoisers import gaussian, nl_ridge
+from ..denoisers import gaussian, lichi
 from ..j_invariance.wrapper import JInvariantWrapper
 from ..losses import squared_error, true_score
 from ..noise.binning import bin_means, unbin
@@ -27,14 +30,18 @@ from ..noise.stabilizers import stabilizer_for
 from ..risk.error_estimate import ErrorEstimate, ratio_of_means, summarise
 from ..risk.noise_level import noise_of
 from ..risk.sure import probed_divergence, sure_score
-from ..stacking import SelfSupervisedStacker
+from ..stacking import SelfSupervisedStacker, average
 from ._members import Members, members
 from ._scale import Scale
 
 __all__ = ["AutoDenoiser"]
 
-#: The race is run on this many entries; the weights do not become better with more.
-_RACE = 2**16
+#: The race is run on all of the data up to so many entries, and on a part of that many of more;
+#: the weights do not become better with more.
+_SMALL, _RACE = 2**16, 2**15
+
+#: Up to so many entries, the error is estimated for all of them, which takes as long as denoising.
+_PROBED = 2**23
 
 #: Where counts are fewer than this, bins of so many are denoised; the largest side of bins, and how
 #: many there have to be along each axis.
@@ -199,7 +206,8 @@ class AutoDenoiser(LightPickle, BaseDenoiser):
         given = self._as_data(X)
         array, n_outliers = self._without_outliers(in_range(given))
         channel, batch, _ = self.axes(array.ndim)
-        part = middle(array.shape, _RACE, channel, batch)
+        n_raced = _SMALL if array.size <= _SMALL else _RACE
+        part = middle(array.shape, n_raced, channel, batch)
         noise, stabilizer = self._look_at_noise(array)
         factor = self._bins(array, noise)
         if factor > 1:
@@ -213,6 +221,10 @@ class AutoDenoiser(LightPickle, BaseDenoiser):
             n_jobs=self.n_jobs,
         )
         output, divergence = stacker.fit_with_divergence(shown.X[part])
+        weights = {name: w for name, w in stacker.weights_.items() if w}
+        if output.shape != array.shape and self.effort != "fast" and array.size <= _PROBED:
+            output, divergence = self._average_and_divergence(shown, weights)
+            part = (slice(None),) * array.ndim
         of_part = stabilizer.within(part) if isinstance(stabilizer, Scale) else stabilizer
         restored = self._restored(output, of_part)
         if stabilizer is not None:
@@ -221,7 +233,6 @@ class AutoDenoiser(LightPickle, BaseDenoiser):
             divergence = self._unstabilised(
                 array[part], restored, derivative, noise.within(part), of_part
             )
-        weights = {name: w for name, w in stacker.weights_.items() if w}
         whole = restored.shape == array.shape
         denoised = restored if whole else self._average(shown, stabilizer, weights)
         estimate = self._estimate(array, denoised, noise, array[part], restored, divergence, part)
@@ -418,7 +429,7 @@ class AutoDenoiser(LightPickle, BaseDenoiser):
             level: float | np.ndarray = 1.0
             if axes.batch is None:
                 # For few counts the variance is less than 1, by how much a first look tells.
-                look = self._wrapped(partial(nl_ridge, sigma=1.0, step=6), None)
+                look = self._wrapped(partial(lichi, sigma=1.0, n_steps=2, step=6), None)
                 signal = stabilizer.inverse_transform(look.fit(shown).transform(shown))
                 level = np.sqrt(stabilizer.variance(signal))
             noise = NoiseModel(level, correlation=noise.correlation)
@@ -455,14 +466,28 @@ class AutoDenoiser(LightPickle, BaseDenoiser):
 
     def _average(self, shown: _Shown, stabilizer: Any, weights: dict[str, float]) -> np.ndarray:
         """Return the average of those denoisers that have a weight."""
-        found = Parallel(n_jobs=self.n_jobs)(
-            delayed(_denoised)(self._wrapped(shown.members[name], None), shown.X)
-            for name in weights
-        )
+        found = self._of_members(_denoised, shown, weights)
         total = np.zeros_like(shown.X)
         for weight, each in zip(weights.values(), found, strict=True):
             total += total.dtype.type(weight) * each
         return self._restored(total, stabilizer)
+
+    def _average_and_divergence(
+        self, shown: _Shown, weights: dict[str, float]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the same before it is restored, and its divergence term."""
+        found = self._of_members(partial(_answer, noise=shown.noise), shown, weights)
+        return average(list(weights.values()), found, shown.X)
+
+    def _of_members(self, function: Callable, shown: _Shown, names: Iterable[str]) -> list:
+        """Return what a function makes of each member and the data."""
+        n_threads = effective_n_jobs(self.n_jobs)
+        return Parallel(n_jobs=self.n_jobs)(
+            delayed(with_threads)(
+                n_threads, function, self._wrapped(shown.members[name], None), shown.X
+            )
+            for name in names
+        )
 
     def _unstabilised(
         self,
@@ -538,3 +563,9 @@ def _offsets(X: np.ndarray, denoised: np.ndarray, lines: tuple[int, ...]) -> np.
 
 def _denoised(wrapper: JInvariantWrapper, X: np.ndarray) -> np.ndarray:
     return wrapper.fit(X).transform(X)
+
+
+def _answer(
+    wrapper: JInvariantWrapper, X: np.ndarray, noise: NoiseModel
+) -> tuple[np.ndarray, np.ndarray]:
+    return wrapper.fit(X).output_and_divergence(X, noise)

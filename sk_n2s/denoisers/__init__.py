@@ -9,6 +9,7 @@ package that has its own licence.
 """
 
 from .adaptive import bilateral, nl_means
+from .chained import lichi
 from .cosine import dct
 from .external import bm3d
 from .frequency import butterworth, wiener
@@ -28,6 +29,7 @@ DENOISERS = {
         butterworth,
         dct,
         gaussian,
+        lichi,
         median,
         nl_means,
         nl_ridge,
@@ -49,6 +51,7 @@ __all__ = [
     "declare",
     "gaussian",
     "get_exact_form",
+    "lichi",
     "median",
     "nl_means",
     "nl_ridge",

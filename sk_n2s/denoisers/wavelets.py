@@ -48,8 +48,9 @@ def wavelet(
         `estimate_noise` reads in `X`.
     wavelet : str, default="db2"
         An orthogonal wavelet, by PyWavelets' name.
-    mode : {"soft", "hard"}, default="soft"
-        Whether coefficients above the threshold are moved towards zero or kept.
+    mode : {"soft", "hard", "garrote"}, default="soft"
+        Whether coefficients above the threshold are moved towards zero by it, kept, or moved by
+        the less the larger they are (the non-negative garrote).
     shrinkage : {"bayes", "universal"}, default="bayes"
         BayesShrink, a threshold for each band, or VisuShrink, one universal threshold.
     wavelet_levels : int or tuple of int, default=None
@@ -91,7 +92,7 @@ def wavelet(
     X = as_data(X)
     for name, value, known in (
         ("shrinkage", shrinkage, ["bayes", "universal"]),
-        ("mode", mode, ["hard", "soft"]),
+        ("mode", mode, ["garrote", "hard", "soft"]),
     ):
         if value not in known:
             raise ValueError(f"{name}={value!r} must be one of {known}.")
@@ -151,4 +152,7 @@ def _shrunk(band: np.ndarray, *, mode: str, shrinkage: str, sigma: float, size: 
     else:
         power = float(np.mean(np.square(band), dtype=np.float64)) - sigma**2
         limit = sigma**2 / sqrt(max(power, float(np.finfo(band.dtype).eps)))
+    if mode == "garrote":
+        with np.errstate(divide="ignore", over="ignore"):
+            return band * np.maximum(0, 1 - np.square(limit / band))
     return pywt.threshold(band, limit, mode=mode)
