@@ -24,7 +24,7 @@ from .risk.error_estimate import ErrorEstimate, summarise
 from .risk.noise_level import noise_of
 from .risk.sure import sure_score
 
-__all__ = ["SelfSupervisedStacker", "average", "simplex_weights"]
+__all__ = ["SelfSupervisedStacker", "simplex_weights"]
 
 #: Members of less weight are left out: they would cost a call each, and change nothing.
 _LEAST = 0.01
@@ -187,7 +187,7 @@ class SelfSupervisedStacker(MetaEstimatorMixin, BaseDenoiser):
             [np.mean(np.broadcast_to(d, array.shape), where=known, dtype=float) for _, d in answers]
         )
         weights = simplex_weights(products, divergences)
-        output, divergence = average(weights.tolist(), answers, array)
+        output, divergence = _average(weights.tolist(), answers, array)
         losses = squared_error(array, output) + divergence
         estimate = summarise(losses, array, output, noise)
         self._remember(X, array)
@@ -250,7 +250,7 @@ class SelfSupervisedStacker(MetaEstimatorMixin, BaseDenoiser):
         self, X: np.ndarray, noise: NoiseModel
     ) -> tuple[np.ndarray, np.ndarray]:
         weights, denoisers = zip(*self._chosen(), strict=True)
-        return average(weights, [d.output_and_divergence(X, noise) for d in denoisers], X)
+        return _average(weights, [d.output_and_divergence(X, noise) for d in denoisers], X)
 
     def score(self, X: Any, y: Any = None) -> float:
         """Return minus (estimated error + variance of the noise), or minus the true error.
@@ -286,7 +286,7 @@ def _fit_member(
     return member, left_behind(member), answer
 
 
-def average(
+def _average(
     weights: Sequence[float], answers: Sequence[tuple[np.ndarray, np.ndarray]], X: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the weighted average of outputs, and of their divergence terms."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import partial
 from numbers import Integral
 from typing import Any, NamedTuple
@@ -23,15 +22,15 @@ from .._utils.tiling import middle
 from ..denoisers import gaussian, lichi
 from ..j_invariance.wrapper import JInvariantWrapper
 from ..losses import squared_error, true_score
-from ..noise.binning import bin_means, unbin
 from ..noise.model import NoiseModel, check_noise
 from ..noise.outliers import find_outliers
 from ..noise.stabilizers import stabilizer_for
 from ..risk.error_estimate import ErrorEstimate, ratio_of_means, summarise
 from ..risk.noise_level import noise_of
 from ..risk.sure import probed_divergence, sure_score
-from ..stacking import SelfSupervisedStacker, average
-from ._members import Members, members
+from ..stacking import SelfSupervisedStacker
+from ._indirect import Binned, Indirect, Levelled, side_of_bins
+from ._members import Members, cheap_for_all, members
 from ._scale import Scale
 
 __all__ = ["AutoDenoiser"]
@@ -42,13 +41,6 @@ _SMALL, _RACE = 2**16, 2**15
 
 #: Up to so many entries, the error is estimated for all of them, which takes as long as denoising.
 _PROBED = 2**23
-
-#: Where counts are fewer than this, bins of so many are denoised; the largest side of bins, and how
-#: many there have to be along each axis.
-_COUNTS, _MOST_BINNED, _LEAST_BINS = 1.5, 4, 24
-
-#: How often the offsets of lines are told from what was denoised without them.
-_LEVELLED = 2
 
 #: Of fewer outliers than this share of the entries, those within the range of the rest are kept.
 _SHARE_OF_DETAILS = 1e-4
@@ -105,7 +97,8 @@ class AutoDenoiser(LightPickle, BaseDenoiser):
         The denoisers chosen, and their shares of the result.
     scores_ : dict of str to float
         The estimated mean squared error of each that raced, in the squared unit of the
-        data that were raced on (stabilised ones, if there is a `stabilizer_`).
+        data that were raced on (stabilised ones, if there is a `stabilizer_`): all of them, or a
+        part for those that were dropped after a race on that.
     noise_ : NoiseModel
         The noise, given or estimated.
     stabilizer_ : object or None
@@ -161,11 +154,10 @@ class AutoDenoiser(LightPickle, BaseDenoiser):
     weights_: dict[str, float]
     scores_: dict[str, float]
     error_estimate_: ErrorEstimate
-    _inner: tuple[AutoDenoiser, int] | None
-    _steps: list[AutoDenoiser]
+    _by: Indirect | None
 
-    # Not of one that is itself a step of another.
-    _levels_lines = True
+    # Not of one that does the work of another.
+    _levels = True
 
     def __init__(
         self,
@@ -209,22 +201,32 @@ class AutoDenoiser(LightPickle, BaseDenoiser):
         n_raced = _SMALL if array.size <= _SMALL else _RACE
         part = middle(array.shape, n_raced, channel, batch)
         noise, stabilizer = self._look_at_noise(array)
-        factor = self._bins(array, noise)
-        if factor > 1:
-            return self._fit_in_bins(X, given, array, noise, factor, n_outliers)
-        if noise.lines and self._levels_lines:
-            return self._fit_levelled(X, given, array, noise, n_outliers)
+        by = self._indirect(array, noise)
+        if by is not None:
+            last = by.last
+            return self._keep(
+                X,
+                given,
+                by.denoised,
+                noise_=noise.replace(outliers=n_outliers / array.size),
+                n_outliers_=n_outliers,
+                **{name: getattr(last, name) for name in ("stabilizer_", "weights_", "scores_")},
+                error_estimate_=last.error_estimate_.unknown(by.doubt),
+                _by=by,
+            )
         shown = self._shown(array, noise, stabilizer, self.effort)
-        stacker = SelfSupervisedStacker(
-            [(name, self._wrapped(g, part)) for name, g in shown.members.items()],
-            noise=shown.noise.within(part),
-            n_jobs=self.n_jobs,
-        )
+        stacker = self._stacker(shown, shown.members, part)
         output, divergence = stacker.fit_with_divergence(shown.X[part])
-        weights = {name: w for name, w in stacker.weights_.items() if w}
-        if output.shape != array.shape and self.effort != "fast" and array.size <= _PROBED:
-            output, divergence = self._average_and_divergence(shown, weights)
+        scores = stacker.scores_
+        if output.shape != array.shape and self._is_probed(array):
+            # What is worth its weight runs on all of the data anyway, and is weighed by them.
             part = (slice(None),) * array.ndim
+            chosen = {name for name, weight in stacker.weights_.items() if weight}
+            chosen |= cheap_for_all(shown.members, self.axes(array.ndim))
+            stacker = self._stacker(shown, [n for n in shown.members if n in chosen], part)
+            output, divergence = stacker.fit_with_divergence(shown.X)
+            scores = {**scores, **stacker.scores_}
+        weights = {name: w for name, w in stacker.weights_.items() if w}
         of_part = stabilizer.within(part) if isinstance(stabilizer, Scale) else stabilizer
         restored = self._restored(output, of_part)
         if stabilizer is not None:
@@ -245,95 +247,55 @@ class AutoDenoiser(LightPickle, BaseDenoiser):
             n_outliers_=n_outliers,
             stabilizer_=stabilizer,
             weights_=weights,
-            scores_={name: -s - mean for name, s in stacker.scores_.items()},
+            scores_={name: -s - mean for name, s in scores.items()},
             error_estimate_=estimate,
         )
 
     def _keep(self, X: Any, given: np.ndarray, denoised: np.ndarray, **fitted: Any) -> AutoDenoiser:
         """Keep what a fit has found, and its result for the data."""
         self._remember(X, given)
-        self.__dict__.update({"_inner": None, "_steps": [], **fitted})
+        self.__dict__.update({"_by": None, **fitted})
         self._effort = self.effort
         self._known = digest(given), denoised.astype(given.dtype, copy=False)
         self.summary_ = self._in_words()
         return self
 
-    def _bins(self, X: np.ndarray, noise: NoiseModel) -> int:
-        """Return the side of bins in which counts are so many that they can be stabilised."""
-        curve = noise.curve
-        if curve is None or not curve.gain > 0 or curve.relative or curve.rician:
-            return 1
-        offset, read_noise = curve.offset_and_read_noise(X)
-        counts = (float(np.nanmean(X)) - offset + read_noise**2 / curve.gain) / curve.gain
-        axes = self.axes(X.ndim).neighbours
-        factor = round((_COUNTS / max(counts, 1e-9)) ** (1 / len(axes)))
-        # Bins hide what is smaller than they are.
-        return max(1, min(factor, _MOST_BINNED, min(X.shape[a] for a in axes) // _LEAST_BINS))
+    def _is_probed(self, X: np.ndarray) -> bool:
+        """Return whether the error is estimated for all of the data."""
+        is_signal = len(self.axes(X.ndim).neighbours) == 1
+        return X.size <= _PROBED and (is_signal or self.effort != "fast")
 
-    def _fit_in_bins(
-        self, X: Any, given: np.ndarray, array: np.ndarray, noise: NoiseModel, factor: int, n: int
-    ) -> AutoDenoiser:
-        """Let the race be run on the means of bins."""
-        axes, curve = self.axes(array.ndim).neighbours, noise.curve
-        assert curve is not None
-        inner = clone(self).set_params(
-            noise=noise.replace(curve=curve.scaled(factor ** -len(axes)))
-        )
-        denoised = inner.fit_transform(bin_means(array, factor, axes))
-        doubt = f"counts are so few that bins of side {factor} were denoised, which hide details"
-        return self._keep(
-            X,
-            given,
-            unbin(denoised, factor, array.shape),
-            noise_=noise.replace(outliers=n / array.size),
-            n_outliers_=n,
-            **{name: getattr(inner, name) for name in ("stabilizer_", "weights_", "scores_")},
-            error_estimate_=inner.error_estimate_.unknown(doubt),
-            _inner=(inner, factor),
+    def _stacker(
+        self, shown: _Shown, names: Iterable[str], part: tuple[slice, ...]
+    ) -> SelfSupervisedStacker:
+        """Return what finds the weights of members on a part of the data."""
+        return SelfSupervisedStacker(
+            [(name, self._wrapped(shown.members[name], part)) for name in names],
+            noise=shown.noise.within(part),
+            n_jobs=self.n_jobs,
         )
 
-    def _fit_levelled(
-        self, X: Any, given: np.ndarray, array: np.ndarray, noise: NoiseModel, n: int
-    ) -> AutoDenoiser:
-        """Take the offsets of lines out, by what is denoised so far, and denoise the rest."""
-        step = clone(self).set_params(noise=noise)
-        step._levels_lines = False
-        denoised, steps = step.fit_transform(array), [step]
-        for _ in range(_LEVELLED):
-            level = array - _offsets(array, denoised, noise.lines)
-            rest = noise_of(None, level, self.channel_axis, self.batch_axis)
-            # What is left of the lines is less than what is there beside it.
-            rest = rest.replace(correlation=None) if rest.lines else rest
-            step = clone(self).set_params(noise=rest)
-            denoised = step.fit_transform(level)
-            steps.append(step)
-        doubt = "lines were freed from offsets, of which it does not tell what was left"
-        return self._keep(
-            X,
-            given,
-            denoised,
-            noise_=noise.replace(outliers=n / array.size),
-            n_outliers_=n,
-            **{name: getattr(step, name) for name in ("stabilizer_", "weights_", "scores_")},
-            error_estimate_=step.error_estimate_.unknown(doubt),
-            _steps=steps,
-        )
+    def _indirect(self, X: np.ndarray, noise: NoiseModel) -> Indirect | None:
+        """Return what does the work where other data are to be denoised, else None."""
+        axes = self.axes(X.ndim)
+        factor = side_of_bins(X, noise, axes.neighbours)
+        if factor > 1:
+            return Binned(self._told, X, noise, factor, axes.neighbours)
+        return Levelled(self._told, X, noise, axes) if noise.lines and self._levels else None
+
+    def _told(self, noise: NoiseModel) -> AutoDenoiser:
+        """Return a denoiser like this one that is told the noise, and levels no lines."""
+        found = clone(self).set_params(noise=noise)
+        found._levels = False
+        return found
 
     def _denoise(self, X: np.ndarray) -> np.ndarray:
         known, denoised = self.__dict__.get("_known", (None, None))
         if known is not None and known == digest(X):  # the data of `fit`
             return denoised.copy()
         array, _ = self._without_outliers(in_range(X))
-        if self._steps:
-            first, *others = self._steps
-            result = first._denoise(array)
-            for step in others:
-                result = step._denoise(array - _offsets(array, result, self.noise_.lines))
-            return result.astype(X.dtype, copy=False)
-        if self._inner is not None:
-            inner, factor = self._inner
-            means = bin_means(array, factor, self.axes(X.ndim).neighbours)
-            return unbin(inner._denoise(means), factor, X.shape).astype(X.dtype, copy=False)
+        if self._by is not None:
+            return self._by.denoise(array).astype(X.dtype, copy=False)
         shown = self._shown(array, self.noise_, self.stabilizer_, self._effort)
         average = self._average(shown, self.stabilizer_, self.weights_)
         return average.astype(X.dtype, copy=False)
@@ -466,28 +428,17 @@ class AutoDenoiser(LightPickle, BaseDenoiser):
 
     def _average(self, shown: _Shown, stabilizer: Any, weights: dict[str, float]) -> np.ndarray:
         """Return the average of those denoisers that have a weight."""
-        found = self._of_members(_denoised, shown, weights)
+        n_threads = effective_n_jobs(self.n_jobs)
+        found = Parallel(n_jobs=self.n_jobs)(
+            delayed(with_threads)(
+                n_threads, _denoised, self._wrapped(shown.members[name], None), shown.X
+            )
+            for name in weights
+        )
         total = np.zeros_like(shown.X)
         for weight, each in zip(weights.values(), found, strict=True):
             total += total.dtype.type(weight) * each
         return self._restored(total, stabilizer)
-
-    def _average_and_divergence(
-        self, shown: _Shown, weights: dict[str, float]
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Return the same before it is restored, and its divergence term."""
-        found = self._of_members(partial(_answer, noise=shown.noise), shown, weights)
-        return average(list(weights.values()), found, shown.X)
-
-    def _of_members(self, function: Callable, shown: _Shown, names: Iterable[str]) -> list:
-        """Return what a function makes of each member and the data."""
-        n_threads = effective_n_jobs(self.n_jobs)
-        return Parallel(n_jobs=self.n_jobs)(
-            delayed(with_threads)(
-                n_threads, function, self._wrapped(shown.members[name], None), shown.X
-            )
-            for name in names
-        )
 
     def _unstabilised(
         self,
@@ -541,7 +492,7 @@ class AutoDenoiser(LightPickle, BaseDenoiser):
         outliers = ""
         if self.n_outliers_:
             outliers = f"{self.n_outliers_} outliers were replaced.\n"
-        best = min(self.scores_, key=self.scores_.__getitem__)
+        best = min(self.weights_, key=self.scores_.__getitem__)
         return (
             f"Noise ({origin}): {self.noise_}.\n{outliers}"
             f"Chosen among {len(self.scores_)}: {shares}. The best alone is {best}.\n"
@@ -549,23 +500,5 @@ class AutoDenoiser(LightPickle, BaseDenoiser):
         )
 
 
-def _offsets(X: np.ndarray, denoised: np.ndarray, lines: tuple[int, ...]) -> np.ndarray:
-    """Return the offsets of lines along some axes, one axis after the other."""
-    left = X - denoised
-    total = np.zeros_like(left)
-    for axis in lines:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # of lines that were not measured
-            found = np.nan_to_num(np.nanmedian(left, axis=axis, keepdims=True))
-        left, total = left - found, total + found
-    return total
-
-
 def _denoised(wrapper: JInvariantWrapper, X: np.ndarray) -> np.ndarray:
     return wrapper.fit(X).transform(X)
-
-
-def _answer(
-    wrapper: JInvariantWrapper, X: np.ndarray, noise: NoiseModel
-) -> tuple[np.ndarray, np.ndarray]:
-    return wrapper.fit(X).output_and_divergence(X, noise)

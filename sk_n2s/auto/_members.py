@@ -11,13 +11,17 @@ from .._utils.base import Axes
 from ..denoisers import dct, gaussian, lichi, median, nl_means, nl_ridge, tv, wavelet
 from ..noise.model import NoiseModel
 
-__all__ = ["Members", "as_it_is", "members"]
+__all__ = ["Members", "as_it_is", "cheap_for_all", "members"]
 
 Members = dict[str, partial]
 
-#: What `lichi` is told where it races alone or beside others, by effort: in how many steps, and the
-#: distance of reference patches in signals, images and volumes.
-_STEPS = {"fast": (4, (16, 6, 4)), "balanced": (6, (10, 6, 4)), "best": (6, (8, 3, 3))}
+#: What `lichi` is told, by effort, for signals, images and volumes: in how many steps, and the
+#: distance of reference patches.
+_STEPS = {
+    "fast": ((4, 30), (4, 6), (4, 4)),
+    "balanced": ((4, 24), (6, 6), (6, 4)),
+    "best": ((6, 16), (6, 3), (6, 3)),
+}
 
 #: Sides of patches, small and large, beside its default.
 _SIDES = {1: ((41, 21), (81, 51)), 2: ((9, 5), (11, 8)), 3: ((4, 3), (5, 4))}
@@ -29,6 +33,9 @@ _CORRELATED = {
     2: (((11, 6), (16, 64), 6), ((15, 10), (24, 64), 6), ((19, 13), (30, 64), 4)),
     3: (((5, 4), (16, 64), 6), ((6, 5), (24, 64), 6), ((8, 6), (30, 64), 4)),
 }
+
+#: Shifts of signals, whose wavelets are long, how far these are apart, and more levels than fit.
+_SHIFTS, _APART, _LEVELS = 8, 37, 32
 
 
 def as_it_is(X: np.ndarray) -> np.ndarray:
@@ -53,6 +60,16 @@ def members(effort: str, noise: NoiseModel, deviation: float | np.ndarray, axes:
     return found | _costly(effort, deviation, axes)
 
 
+def cheap_for_all(found: Members, axes: Axes) -> set[str]:
+    """Return those that run on all of the data, whatever a part of them says.
+
+    A signal is seldom the same all along, and what suits it takes little time.
+    """
+    if len(axes.neighbours) > 1:
+        return set()
+    return {name for name, member in found.items() if member.func not in (lichi, nl_ridge)}
+
+
 def _cheap(effort: str, level: float, axes: Axes) -> Members:
     """Return those that take little time, for independent noise."""
     found = {
@@ -73,26 +90,27 @@ def _of_signals(level: float) -> Members:
     """Return what signals ask for, which are longer than images are wide."""
     found = {f"gaussian, sigma {width}": partial(gaussian, sigma=width) for width in (3, 10, 40)}
     for basis in ("haar", "sym8"):
-        shrink = partial(wavelet, wavelet=basis, shrinkage="universal", max_shifts=15)
-        found[f"wavelet, {basis}, hard"] = partial(shrink, sigma=level, mode="hard")
-        found[f"wavelet, {basis}, garrote"] = partial(shrink, sigma=0.7 * level, mode="garrote")
-    found["wavelet, sym8"] = partial(wavelet, sigma=level, wavelet="sym8", max_shifts=3)
+        shrink = partial(
+            wavelet, wavelet=basis, wavelet_levels=_LEVELS, max_shifts=_SHIFTS, shift_step=_APART
+        )
+        universal = partial(shrink, shrinkage="universal")
+        found[f"wavelet, {basis}"] = partial(shrink, sigma=level)
+        found[f"wavelet, {basis}, hard"] = partial(universal, sigma=level, mode="hard")
+        found[f"wavelet, {basis}, garrote"] = partial(universal, sigma=0.7 * level, mode="garrote")
     return found
 
 
 def _costly(effort: str, deviation: float | np.ndarray, axes: Axes) -> Members:
     """Return those that combine similar patches, for independent noise."""
     ndim = min(len(axes.neighbours), 3)
-    n_steps, distances = _STEPS[effort]
-    chained = partial(lichi, sigma=deviation, n_steps=n_steps, step=distances[ndim - 1])
+    n_steps, step = _STEPS[effort][ndim - 1]
+    chained = partial(lichi, sigma=deviation, n_steps=n_steps, step=step)
     found = {"lichi": chained}
     if effort == "best":
         small, large = _SIDES[ndim]
         found["lichi, small patches"] = partial(chained, patch_size=small)
         found["lichi, large patches"] = partial(chained, patch_size=large, group_size=(16, 90))
-        found["nl_ridge, refined"] = partial(
-            nl_ridge, sigma=deviation, step=distances[ndim - 1], n_refinements=2
-        )
+        found["nl_ridge, refined"] = partial(nl_ridge, sigma=deviation, step=step, n_refinements=2)
     return found
 
 

@@ -35,6 +35,7 @@ def wavelet(
     shrinkage: str = "bayes",
     wavelet_levels: int | Sequence[int] | None = None,
     max_shifts: int | Sequence[int] = 1,
+    shift_step: int = 1,
     channel_axis: int | None = None,
 ) -> np.ndarray:
     """Wavelet shrinkage, averaged over shifts of the array (cycle spinning).
@@ -59,6 +60,8 @@ def wavelet(
     max_shifts : int or tuple of int, default=1
         The array is shifted by 0 to `max_shifts` entries along each axis, denoised and
         shifted back, and the results are averaged: (max_shifts + 1)ⁿ transforms in n axes.
+    shift_step : int, default=1
+        Distance between shifts. Larger ones, odd by preference, serve coarse levels as well.
     channel_axis : int, default=None
         An axis of channels, each of which is denoised on its own.
 
@@ -108,7 +111,8 @@ def wavelet(
     channels = values[np.newaxis] if channel_axis is None else np.moveaxis(values, channel_axis, 0)
     shrink = partial(_shrunk, mode=mode, shrinkage=shrinkage, sigma=sigma / unit)
     result = np.zeros_like(channels)
-    steps = list(product(*(range(s + 1) for s in shifts)))
+    apart = per_axis(shift_step, 1, name="shift_step", minimum=1)[0]
+    steps = list(product(*(range(0, apart * s + 1, apart) for s in shifts)))
     for channel, total in zip(channels, result, strict=True):
         for step in steps:
             shifted = np.roll(channel, step, axis=range(channel.ndim))

@@ -22,9 +22,8 @@ _QUANTILE = 1.959963984540054
 
 _UNKNOWN = (np.nan, (np.nan, np.nan))
 
-#: An error is unknown if the standard error of the level alone makes it uncertain by this share: it
-#: may well be 1 dB off then.
-_MOST_DOUBT = 0.2
+#: An error is unknown if the doubt of the level alone is this share of it: more than 1 dB.
+_MOST_DOUBT = 0.3
 
 
 _MEASURED = "the error is that of the entries that were measured, not of those filled in"
