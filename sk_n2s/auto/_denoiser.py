@@ -80,7 +80,7 @@ class AutoDenoiser(LightPickle, BaseDenoiser):
     ----------
     effort : {"fast", "balanced", "best"}, default="balanced"
         How many denoisers race, and how costly they are. An image of 512×512 takes about
-        4, 25, and 60 seconds of one core.
+        5, 12, and 45 seconds of one core.
     noise : float, array-like or NoiseModel, default=None
         The noise, if it is known: its standard deviation in the unit of the data, a map of
         that, which broadcasts to the shape of the data, or a model. None estimates it.
@@ -89,7 +89,7 @@ class AutoDenoiser(LightPickle, BaseDenoiser):
     batch_axis : int, default=None
         An axis of independent items.
     n_jobs : int, default=None
-        How many denoisers run in parallel. The result does not depend on it.
+        How many denoisers, and threads of one, run in parallel. The result does not depend on it.
 
     Attributes
     ----------

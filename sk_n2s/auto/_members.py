@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -26,12 +27,13 @@ _STEPS = {
 #: Sides of patches, small and large, beside its default.
 _SIDES = {1: ((41, 21), (81, 51)), 2: ((9, 5), (11, 8)), 3: ((4, 3), (5, 4))}
 
-#: Sides of patches, sizes of groups, and numbers of steps for noise of which neighbours have a part
-#: in common: from such that reaches an entry or two to such that goes through the data.
+#: Sides of patches and sizes of groups for noise of which neighbours have a part in common: of
+#: `lichi` for such that reaches an entry or two and for such that reaches some more, and of
+#: `nl_ridge` for such that goes through the data.
 _CORRELATED = {
-    1: (((61, 31), (16, 64), 6), ((101, 61), (24, 64), 6), ((151, 101), (30, 64), 4)),
-    2: (((11, 6), (16, 64), 6), ((15, 10), (24, 64), 6), ((19, 13), (30, 64), 4)),
-    3: (((5, 4), (16, 64), 6), ((6, 5), (24, 64), 6), ((8, 6), (30, 64), 4)),
+    1: (((61, 31), (16, 64)), ((101, 61), (24, 64)), ((151, 121), (36, 120))),
+    2: (((11, 6), (16, 64)), ((15, 10), (24, 64)), ((23, 19), (36, 120))),
+    3: (((5, 4), (16, 64)), ((6, 5), (24, 64)), ((8, 7), (36, 120))),
 }
 
 #: Shifts of signals, whose wavelets are long, how far these are apart, and more levels than fit.
@@ -123,15 +125,13 @@ def _correlated(
     lone = [axis for axis in (axes.channel, axes.batch) if axis is not None]
     assert noise.correlation is not None
     correlation = np.squeeze(noise.correlation, tuple(lone))  # along these it has one entry
-    sizes: Any = _CORRELATED[min(ndim, 3)]
-    for sides, groups, n_steps in sizes[-1:] if effort == "fast" else sizes:
-        found[f"lichi, patches of {sides[0]}"] = partial(
-            lichi,
-            sigma=deviation,
-            correlation=correlation,
-            patch_size=sides,
-            group_size=groups,
-            n_steps=n_steps,
-            step=5,
-        )
+    sizes: Iterator[dict[str, Any]] = (
+        {"patch_size": sides, "group_size": groups} for sides, groups in _CORRELATED[min(ndim, 3)]
+    )
+    short, middle, far = sizes
+    told: dict[str, Any] = {"sigma": deviation, "correlation": correlation}
+    found["lichi, middle patches"] = partial(lichi, **told, **middle, step=5)
+    if effort != "fast":
+        found["lichi, small patches"] = partial(lichi, **told, **short, step=5)
+        found["nl_ridge, large patches"] = partial(nl_ridge, **told, **far, step=5)
     return found

@@ -16,12 +16,15 @@ _LAGS = 48
 #: Matrices up to this order are inverted by LAPACK.
 _LEAF = 12
 
-#: Groups whose patches differ by so many times the noise, and those whose inverse is off by so
-#: much, are worked out by LAPACK, in double precision.
+#: Groups whose patches differ by so many times the noise are worked out in double precision, and
+#: matrices whose inverse is off by so much are inverted in that by LAPACK.
 _LOUD, _OFF = 1e4, 0.02
 
+#: Matrices up to this condition can be inverted in double precision, and the rest done in single.
+_SINGULAR = 1e6
+
 #: What is added to a covariance, in units of the noise.
-_FLOOR = 1e-6
+_FLOOR = 1e-4
 
 
 class Risk(NamedTuple):
@@ -226,7 +229,17 @@ def inverse(
     residual[:, order, order] += 1
     off = np.abs(residual).max(axis=(1, 2))
     residual[:, order, order] += 1
-    return found @ residual, ~((off < _OFF) & (loudness < _LOUD))
+    found = found @ residual
+    rough, careful = ~(off < _OFF), ~(loudness < _LOUD)
+    rough &= ~careful
+    if rough.any():  # noise that goes far is next to singular
+        careful[rough] = True
+        exact = matrices[rough].astype(np.float64)
+        if np.isfinite(exact).all():
+            found[rough] = again = np.linalg.inv(exact)
+            condition = np.abs(exact).max(axis=(1, 2)) * np.abs(again).max(axis=(1, 2))
+            careful[rough] = ~(len(order) * condition < _SINGULAR)
+    return found, careful
 
 
 def _by_blocks(matrices: np.ndarray) -> np.ndarray:
