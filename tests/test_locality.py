@@ -20,7 +20,7 @@ PARAMS = {
     "gaussian": {"sigma": (1.5, 0.7)},
     "median": {"radius": (1, 3)},
     "nl_means": {"h": 0.08, "patch_size": 3, "patch_distance": 4},
-    "lichi": {"sigma": 0.1, "window": 9, "n_steps": 1, "n_scales": 1},
+    "lichi": {"sigma": 0.1, "window": 9},
     "nl_ridge": {"sigma": 0.1, "window": 9},
     "tv": {"weight": 0.1, "num_iter": 8},
     "tv_bregman": {"weight": 8.0},

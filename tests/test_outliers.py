@@ -11,7 +11,7 @@ from sklearn.pipeline import make_pipeline
 from sk_n2s import JInvariantWrapper, OutlierMasker, SelfSupervisedSearchCV
 from sk_n2s.denoisers import gaussian
 from sk_n2s.masking import MedianFill
-from sk_n2s.noise import estimate_tails, find_outliers
+from sk_n2s.noise import estimate_tails, find_outliers, find_rare_values
 
 PHOTO = data.camera()[60:220, 130:290] / 255
 
@@ -285,3 +285,24 @@ def test_heavy_tails(kind):
 def test_tails_of_too_few_data():
     assert np.isinf(estimate_tails(np.arange(30.0)).error)
     assert not estimate_tails(np.ones((64, 64))).is_heavy
+
+
+@pytest.mark.parametrize("image", ["camera", "brick", "grass", "page", "text"])
+@pytest.mark.parametrize("sigma", [2, 25])
+def test_normal_noise_and_structure_have_few_rare_values(image, sigma, rng):
+    clean = getattr(data, image)()[:160, 100:260] / 255
+    noisy = clean + rng.normal(scale=sigma / 255, size=clean.shape)
+    assert find_rare_values(noisy).mean() < 0.0007
+
+
+def test_rare_values_are_those_of_the_tails(rng):
+    noise = 0.06 * rng.standard_t(3, PHOTO.shape)
+    found = find_rare_values(PHOTO + noise)
+    assert 0.002 < found.mean() < 0.006
+    assert np.abs(noise)[found].mean() > 6 * np.median(np.abs(noise))
+    gaps = np.where(rng.random(PHOTO.shape) < 0.1, np.nan, PHOTO + noise)
+    assert not find_rare_values(gaps)[np.isnan(gaps)].any()
+    stack = np.stack([PHOTO + noise, PHOTO])
+    np.testing.assert_array_equal(find_rare_values(stack, batch_axis=0)[0], found)
+    with pytest.raises(ValueError, match="beyond=0 must be a positive number"):
+        find_rare_values(PHOTO, beyond=0)

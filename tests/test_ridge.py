@@ -83,6 +83,9 @@ def test_what_is_inverted_too_roughly_is_said(rng):
     found, careful = inverse(A, np.ones(3))
     np.testing.assert_array_equal(careful, [False, True, True])
     np.testing.assert_array_equal(inverse(A[:1], np.array([1e6]))[1], [True])
+    singular = np.zeros((2, 24, 24), np.float32)
+    singular[1] = np.eye(24)
+    np.testing.assert_array_equal(inverse(singular, np.ones(2))[1], [True, True])
     np.testing.assert_allclose(found[0], np.linalg.inv(A[0].astype(float)), atol=1e-5)
 
 

@@ -24,6 +24,7 @@ from ..j_invariance.wrapper import JInvariantWrapper
 from ..losses import squared_error, true_score
 from ..noise.model import NoiseModel, check_noise
 from ..noise.outliers import find_outliers
+from ..noise.rare import find_rare_values
 from ..noise.stabilizers import stabilizer_for
 from ..risk.error_estimate import ErrorEstimate, ratio_of_means, summarise
 from ..risk.noise_level import noise_of
@@ -44,6 +45,11 @@ _PROBED = 2**23
 
 #: Of fewer outliers than this share of the entries, those within the range of the rest are kept.
 _SHARE_OF_DETAILS = 1e-4
+
+
+#: Where more than this share of the entries is rare, which details are not, noise is heavy-tailed.
+_SHARE_OF_RARE = 0.0015
+_RARE = "the noise is heavy-tailed, and its rare values were replaced: what is left is not normal"
 
 
 class _Shown(NamedTuple):
@@ -104,8 +110,8 @@ class AutoDenoiser(LightPickle, BaseDenoiser):
     stabilizer_ : object or None
         What made the noise white, if it depends on the signal, the item or the channel.
     n_outliers_ : int
-        How many entries of the data were no noise of that kind, and were predicted from the
-        others.
+        How many entries of the data were no noise of that kind, or rare values of heavy-tailed
+        noise, and were predicted from the others.
     error_estimate_ : ErrorEstimate
         How far the result is estimated to be from the truth where the data were measured; unknown,
         with the reason, where the noise does not tell.
@@ -155,6 +161,7 @@ class AutoDenoiser(LightPickle, BaseDenoiser):
     scores_: dict[str, float]
     error_estimate_: ErrorEstimate
     _by: Indirect | None
+    _is_heavy: bool
 
     # Not of one that does the work of another.
     _levels = True
@@ -201,6 +208,13 @@ class AutoDenoiser(LightPickle, BaseDenoiser):
         n_raced = _SMALL if array.size <= _SMALL else _RACE
         part = middle(array.shape, n_raced, channel, batch)
         noise, stabilizer = self._look_at_noise(array)
+        n_rare = 0
+        if self.noise is None and noise.curve is None:
+            array, n_rare = self._without_rare_values(array)
+            if n_rare:
+                n_outliers += n_rare
+                noise, stabilizer = self._look_at_noise(array)
+                noise = noise if noise.doubts else noise.replace(doubts=[_RARE])
         by = self._indirect(array, noise)
         if by is not None:
             last = by.last
@@ -210,6 +224,7 @@ class AutoDenoiser(LightPickle, BaseDenoiser):
                 by.denoised,
                 noise_=noise.replace(outliers=n_outliers / array.size),
                 n_outliers_=n_outliers,
+                _is_heavy=n_rare > 0,
                 **{name: getattr(last, name) for name in ("stabilizer_", "weights_", "scores_")},
                 error_estimate_=last.error_estimate_.unknown(by.doubt),
                 _by=by,
@@ -245,6 +260,7 @@ class AutoDenoiser(LightPickle, BaseDenoiser):
             denoised,
             noise_=noise.replace(outliers=n_outliers / array.size),
             n_outliers_=n_outliers,
+            _is_heavy=n_rare > 0,
             stabilizer_=stabilizer,
             weights_=weights,
             scores_={name: -s - mean for name, s in scores.items()},
@@ -294,6 +310,8 @@ class AutoDenoiser(LightPickle, BaseDenoiser):
         if known is not None and known == digest(X):  # the data of `fit`
             return denoised.copy()
         array, _ = self._without_outliers(in_range(X))
+        if self._is_heavy:
+            array, _ = self._without_rare_values(array)
         if self._by is not None:
             return self._by.denoise(array).astype(X.dtype, copy=False)
         shown = self._shown(array, self.noise_, self.stabilizer_, self._effort)
@@ -361,8 +379,12 @@ class AutoDenoiser(LightPickle, BaseDenoiser):
             # So few may be details of the scene, and weigh little within the range of the rest.
             rest = np.where(found, np.nan, X)
             found &= (X < np.nanmin(rest)) | (X > np.nanmax(rest))
-            n_outliers = int(np.count_nonzero(found))
-        return (np.where(found, X.dtype.type(np.nan), X) if n_outliers else X), n_outliers
+        return _without(X, found)
+
+    def _without_rare_values(self, X: np.ndarray) -> tuple[np.ndarray, int]:
+        """Return the data with the rare values of heavy-tailed noise missing, and how many."""
+        rare = find_rare_values(X, channel_axis=self.channel_axis, batch_axis=self.batch_axis)
+        return _without(X, rare & (np.count_nonzero(rare) > _SHARE_OF_RARE * X.size))
 
     def _look_at_noise(self, X: np.ndarray) -> tuple[NoiseModel, Any]:
         """Return the noise, and what makes it white where that is needed."""
@@ -498,6 +520,12 @@ class AutoDenoiser(LightPickle, BaseDenoiser):
             f"Chosen among {len(self.scores_)}: {shares}. The best alone is {best}.\n"
             f"{self.error_estimate_}"
         )
+
+
+def _without(X: np.ndarray, found: np.ndarray) -> tuple[np.ndarray, int]:
+    """Return the data with what was found missing, and how many entries that are."""
+    n = int(np.count_nonzero(found))
+    return (np.where(found, X.dtype.type(np.nan), X) if n else X), n
 
 
 def _denoised(wrapper: JInvariantWrapper, X: np.ndarray) -> np.ndarray:

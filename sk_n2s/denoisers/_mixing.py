@@ -230,16 +230,22 @@ def inverse(
     off = np.abs(residual).max(axis=(1, 2))
     residual[:, order, order] += 1
     found = found @ residual
-    rough, careful = ~(off < _OFF), ~(loudness < _LOUD)
-    rough &= ~careful
+    careful = ~(loudness < _LOUD)
+    rough = ~(off < _OFF) & ~careful
     if rough.any():  # noise that goes far is next to singular
-        careful[rough] = True
-        exact = matrices[rough].astype(np.float64)
-        if np.isfinite(exact).all():
-            found[rough] = again = np.linalg.inv(exact)
-            condition = np.abs(exact).max(axis=(1, 2)) * np.abs(again).max(axis=(1, 2))
-            careful[rough] = ~(len(order) * condition < _SINGULAR)
+        found[rough], careful[rough] = _in_double_precision(matrices[rough])
     return found, careful
+
+
+def _in_double_precision(matrices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the inverses that LAPACK finds, and which have fewer digits than single precision."""
+    exact = matrices.astype(np.float64)
+    try:
+        found = np.linalg.inv(exact)
+    except np.linalg.LinAlgError:
+        return matrices, np.ones(len(matrices), dtype=bool)
+    condition = np.abs(exact).max(axis=(1, 2)) * np.abs(found).max(axis=(1, 2))
+    return found, ~(exact.shape[1] * condition < _SINGULAR)
 
 
 def _by_blocks(matrices: np.ndarray) -> np.ndarray:

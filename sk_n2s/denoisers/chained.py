@@ -36,16 +36,10 @@ _RENEWED = 3
 
 
 def _reach(
-    ndim: int,
-    *,
-    patch_size: int | Sequence[int] | None,
-    window: int | None,
-    n_steps: int,
-    n_scales: int,
-    **_: Any,
+    ndim: int, *, patch_size: int | Sequence[int] | None, window: int | None, **_: Any
 ) -> int:
-    times = 2 ** (n_scales - 1)
-    return times * reach_of_steps(ndim, 1 + n_steps, patch_size, window, _PATCH_SIZE)
+    # What a later step sees of what is beyond counts for less than where patches begin.
+    return reach_of_steps(ndim, 2, patch_size, window, _PATCH_SIZE)
 
 
 @declare(reach=_reach, exactly=False, releases_gil=True)

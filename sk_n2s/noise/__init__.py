@@ -8,6 +8,7 @@ from .level import estimate_noise
 from .map import NoiseMap, estimate_noise_map
 from .model import NoiseModel
 from .outliers import OutlierMasker, Tails, estimate_tails, find_outliers
+from .rare import find_rare_values
 from .stabilization import GeneralizedAnscombe
 from .stabilizers import ClippedNoise, LogTransform, RicianNoise, stabilizer_for
 
@@ -30,5 +31,6 @@ __all__ = [
     "estimate_noise_model",
     "estimate_tails",
     "find_outliers",
+    "find_rare_values",
     "stabilizer_for",
 ]
