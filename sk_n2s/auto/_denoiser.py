@@ -46,7 +46,6 @@ _PROBED = 2**23
 #: Of fewer outliers than this share of the entries, those within the range of the rest are kept.
 _SHARE_OF_DETAILS = 1e-4
 
-
 #: Where more than this share of the entries is rare, which details are not, noise is heavy-tailed.
 _SHARE_OF_RARE = 0.0015
 _RARE = "the noise is heavy-tailed, and its rare values were replaced: what is left is not normal"
@@ -204,17 +203,19 @@ class AutoDenoiser(LightPickle, BaseDenoiser):
         self._validate_params()
         given = self._as_data(X)
         array, n_outliers = self._without_outliers(in_range(given))
-        channel, batch, _ = self.axes(array.ndim)
-        n_raced = _SMALL if array.size <= _SMALL else _RACE
-        part = middle(array.shape, n_raced, channel, batch)
         noise, stabilizer = self._look_at_noise(array)
         n_rare = 0
         if self.noise is None and noise.curve is None:
             array, n_rare = self._without_rare_values(array)
+            n_outliers += n_rare
             if n_rare:
-                n_outliers += n_rare
                 noise, stabilizer = self._look_at_noise(array)
                 noise = noise if noise.doubts else noise.replace(doubts=[_RARE])
+        of_noise = {
+            "noise_": noise.replace(outliers=n_outliers / array.size),
+            "n_outliers_": n_outliers,
+            "_is_heavy": n_rare > 0,
+        }
         by = self._indirect(array, noise)
         if by is not None:
             last = by.last
@@ -222,13 +223,14 @@ class AutoDenoiser(LightPickle, BaseDenoiser):
                 X,
                 given,
                 by.denoised,
-                noise_=noise.replace(outliers=n_outliers / array.size),
-                n_outliers_=n_outliers,
-                _is_heavy=n_rare > 0,
+                **of_noise,
                 **{name: getattr(last, name) for name in ("stabilizer_", "weights_", "scores_")},
                 error_estimate_=last.error_estimate_.unknown(by.doubt),
                 _by=by,
             )
+        channel, batch, _ = self.axes(array.ndim)
+        n_raced = _SMALL if array.size <= _SMALL else _RACE
+        part = middle(array.shape, n_raced, channel, batch)
         shown = self._shown(array, noise, stabilizer, self.effort)
         stacker = self._stacker(shown, shown.members, part)
         output, divergence = stacker.fit_with_divergence(shown.X[part])
@@ -258,9 +260,7 @@ class AutoDenoiser(LightPickle, BaseDenoiser):
             X,
             given,
             denoised,
-            noise_=noise.replace(outliers=n_outliers / array.size),
-            n_outliers_=n_outliers,
-            _is_heavy=n_rare > 0,
+            **of_noise,
             stabilizer_=stabilizer,
             weights_=weights,
             scores_={name: -s - mean for name, s in scores.items()},

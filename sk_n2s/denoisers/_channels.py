@@ -13,7 +13,6 @@ _FINE, _COARSE = 1.0, 5.0
 #: Axes tell patches apart on which the signal varies by so much, in units of the noise.
 _TOLD = 0.5
 
-
 #: Channels are related if any two correlate by more than this.
 _RELATED = 0.3
 

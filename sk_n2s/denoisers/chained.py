@@ -94,7 +94,8 @@ def lichi(
         is then one scale.
     channel_axis : int, default=None
         An axis of channels. They are taken in units of their noise and turned to their principal
-        axes; groups are found in the first, and weights for each.
+        axes; groups are found in those that tell patches apart, and weights for each. Channels
+        that have nothing in common are denoised one by one.
 
     Returns
     -------

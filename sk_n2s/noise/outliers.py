@@ -17,7 +17,14 @@ from .._utils.arrays import as_float_array, split_axes
 from .._utils.base import ArrayTransformer
 from ..masking.fills import MeanFill, MedianFill
 
-__all__ = ["OutlierMasker", "Tails", "estimate_tails", "find_outliers"]
+__all__ = [
+    "OutlierMasker",
+    "Tails",
+    "estimate_tails",
+    "find_outliers",
+    "look_at",
+    "prepared_items",
+]
 
 Array = np.ndarray
 
@@ -130,14 +137,12 @@ def find_outliers(
     """
     X = as_float_array(X)
     where = np.zeros(X.shape, dtype=bool)
-    for place, item in _items(X, channel_axis, batch_axis):
-        data = _prepared(item)
-        if data is not None:
-            chance = min(false_positives / data.values.size, 0.5)
-            found = _outliers(data, chance).reshape(item.shape)
-            if item.ndim > 1:  # a line that meets a corner leaves one entry of itself
-                found[np.ix_(*([0, -1],) * item.ndim)] = False
-            where[place] = found
+    for place, item, data in prepared_items(X, channel_axis, batch_axis):
+        chance = min(false_positives / data.values.size, 0.5)
+        found = _outliers(data, chance).reshape(item.shape)
+        if item.ndim > 1:  # a line that meets a corner leaves one entry of itself
+            found[np.ix_(*([0, -1],) * item.ndim)] = False
+        where[place] = found
     return where
 
 
@@ -205,12 +210,10 @@ def estimate_tails(
     """
     X = as_float_array(X)
     ratios, slopes = [np.empty(0)], [np.empty(0)]
-    for _, item in _items(X, channel_axis, batch_axis):
-        data = _prepared(item)
-        if data is not None:
-            ratio, slope = _block_ratios(data)
-            ratios.append(ratio)
-            slopes.append(slope)
+    for *_, data in prepared_items(X, channel_axis, batch_axis):
+        ratio, slope = _block_ratios(data)
+        ratios.append(ratio)
+        slopes.append(slope)
     ratio, slope = np.concatenate(ratios), np.concatenate(slopes)
     if ratio.size < 4:
         return Tails(0.0, np.inf)
@@ -342,17 +345,20 @@ class _Data(NamedTuple):
     quantum: float  # the step between values that are next to each other
 
 
-def _items(
+def prepared_items(
     X: Array, channel_axis: int | None, batch_axis: int | None
-) -> Iterator[tuple[Any, Array]]:
-    """Yield where each item is, and the item: channels and items one by one."""
+) -> Iterator[tuple[Any, Array, _Data]]:
+    """Yield where each channel and item is, itself, and what it is in units of its spread."""
     channel, batch, _ = split_axes(X.ndim, channel_axis, batch_axis)
     lone = [a for a in (batch, channel) if a is not None]
     for place in np.ndindex(*(X.shape[a] for a in lone)):
         index: list[Any] = [slice(None)] * X.ndim
         for axis, i in zip(lone, place, strict=True):
             index[axis] = i
-        yield tuple(index), X[tuple(index)]
+        item = X[tuple(index)]
+        data = _prepared(item)
+        if data is not None:
+            yield tuple(index), item, data
 
 
 def _prepared(item: Array) -> _Data | None:
@@ -406,7 +412,7 @@ class _Look(NamedTuple):
     excess: Array  # the same, but 0 where structure may be the reason
 
 
-def _look(values: Array, filled: Array, known: Array, quantum: float) -> _Look:
+def look_at(values: Array, filled: Array, known: Array, quantum: float) -> _Look:
     """Compare entries with their neighbours in `filled`, where outliers are replaced."""
     ranks = _ranked(filled, 1)
     prediction = ranks.middle
@@ -528,11 +534,11 @@ def _sorting_network(n: int) -> list[tuple[int, int]]:
 def _outliers(data: _Data, chance: float) -> Array:
     """Return where the outliers of an item are."""
     values, known, quantum = data
-    look = _look(values, values, known, quantum)
+    look = look_at(values, values, known, quantum)
     impulses, filled = _impulses(data, look)
     if impulses.any():
         known = known & ~impulses
-        look = _look(values, filled, known, quantum)
+        look = look_at(values, filled, known, quantum)
         # The scale is now that of the rest alone.
         impulses &= look.size > 1
     found = large = np.zeros(values.shape, dtype=bool)
@@ -540,7 +546,7 @@ def _outliers(data: _Data, chance: float) -> Array:
         before = found
         found, large = _beyond(look, known, found, (high, low), steepest, chance)
         if np.count_nonzero(found != before) > _MANY * found.size:
-            look = _look(values, np.where(found, look.prediction, filled), known, quantum)
+            look = look_at(values, np.where(found, look.prediction, filled), known, quantum)
     return impulses | _irregular(found, large)
 
 

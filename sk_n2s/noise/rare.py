@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .._utils.arrays import as_float_array
-from .outliers import _items, _look, _prepared
+from .outliers import look_at, prepared_items
 
 __all__ = ["find_rare_values"]
 
@@ -59,9 +59,7 @@ def find_rare_values(
         raise ValueError(f"beyond={beyond!r} must be a positive number.")
     X = as_float_array(X)
     where = np.zeros(X.shape, dtype=bool)
-    for place, item in _items(X, channel_axis, batch_axis):
-        data = _prepared(item)
-        if data is not None:
-            look = _look(data.values, data.values, data.known, data.quantum)
-            where[place] = (look.excess > beyond).reshape(item.shape)
+    for place, item, data in prepared_items(X, channel_axis, batch_axis):
+        look = look_at(data.values, data.values, data.known, data.quantum)
+        where[place] = (look.excess > beyond).reshape(item.shape)
     return where
