@@ -188,7 +188,7 @@ def _channel_axis(args: argparse.Namespace, noisy: Picture) -> int | None:
 
 def _denoise(args: argparse.Namespace) -> None:
     source = Path(args.image)
-    noisy = read(source)
+    noisy = read(source, lazily=True)
     output = Path(args.out or f"{source.stem}_denoised{source.suffix or format_of(source)}")
     check_target(output, [source], "output")
     check_format(output, noisy)
@@ -197,10 +197,14 @@ def _denoise(args: argparse.Namespace) -> None:
         noise=args.noise,
         channel_axis=_channel_axis(args, noisy),
         batch_axis=args.batch_axis,
+        spacing=args.spacing,
         n_jobs=args.jobs,
     ).fit(noisy.array)
     print(auto.summary_)
-    encoded, lost = encode(output, auto.transform(noisy.array), noisy)
+    denoised = auto.transform(noisy.array)
+    if format_of(output) != STORE:
+        denoised = in_memory([denoised])[0]
+    encoded, lost = encode(output, denoised, noisy)
     write(output, lambda path: save(path, encoded, args.jobs))
     print(f"wrote {output}{lost}")
 
@@ -252,6 +256,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     denoise.add_argument(
         "--noise", type=_positive, metavar="SIGMA", help="standard deviation, if it is known"
+    )
+    denoise.add_argument(
+        "--spacing",
+        type=_positive,
+        nargs="+",
+        metavar="D",
+        help="how far entries are apart along each axis, as 4 1 1 for slices that are far apart",
     )
     denoise.set_defaults(run=_denoise)
     calibrate = commands.add_parser(

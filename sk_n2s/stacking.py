@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from numbers import Integral
 from typing import Any
 
@@ -15,8 +15,11 @@ from sklearn.utils.parallel import Parallel, delayed
 
 from ._utils.arrays import products_over, unmasked
 from ._utils.base import Axes, BaseDenoiser
+from ._utils.callbacks import Task, with_callbacks
+from ._utils.lazy import as_float_data, in_memory, is_lazy
 from ._utils.state import left_behind, take_back
 from ._utils.threads import with_threads
+from ._utils.tiling import middle
 from .losses import squared_error, true_score
 from .noise.model import NoiseModel
 from .risk.adapters import as_denoiser
@@ -28,6 +31,9 @@ __all__ = ["SelfSupervisedStacker", "simplex_weights"]
 
 #: Members of less weight are left out: they would cost a call each, and change nothing.
 _LEAST = 0.01
+
+#: Entries of a dask array that are loaded, at most.
+_LOADED = 2**20
 
 
 def simplex_weights(products: np.ndarray, divergences: np.ndarray) -> np.ndarray:
@@ -126,13 +132,15 @@ class SelfSupervisedStacker(MetaEstimatorMixin, BaseDenoiser):
         self.noise = noise
         self.n_jobs = n_jobs
 
+    @with_callbacks
     def fit(self, X: Any, y: Any = None) -> SelfSupervisedStacker:
         """Find the weights.
 
         Parameters
         ----------
-        X : array-like of one or more axes
-            The noisy data; NaN marks missing entries.
+        X : array-like or dask array of one or more axes
+            The noisy data; NaN marks missing entries. Of a dask array the middle is loaded, to
+            which the members are fitted; they denoise it block by block, if they can.
         y : object
             Ignored, present for scikit-learn's interface.
 
@@ -146,9 +154,10 @@ class SelfSupervisedStacker(MetaEstimatorMixin, BaseDenoiser):
         TypeError, ValueError
             If the data or the members are not valid, or a member fails.
         """
-        self.fit_with_divergence(X)
+        self._fit(X)
         return self
 
+    @with_callbacks
     def fit_transform(self, X: Any, y: Any = None, **_: Any) -> Any:
         """Find the weights, and return the average: each member is called only once.
 
@@ -164,19 +173,42 @@ class SelfSupervisedStacker(MetaEstimatorMixin, BaseDenoiser):
         ndarray of the shape of `X`
             The denoised data.
         """
-        return self.fit_with_divergence(X)[0]
+        output = self._fit(X)
+        return self.transform(X) if is_lazy(X) else output
 
-    def fit_with_divergence(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
+    def _fit(self, X: Any) -> np.ndarray:
+        """Find the weights, and return the average of what was looked at."""
+        with Task.of_fit(self, None) as progress:
+            shown = self._as_data(X)
+            if is_lazy(X):
+                self._members()
+                channel, batch, _ = self.axes(X.ndim)
+                shown = in_memory([shown[middle(X.shape, _LOADED, channel, batch)]])[0]
+                return self.fit_with_divergence(shown, progress)[0]
+            return self.fit_with_divergence(X, progress)[0]
+
+    def _as_data(self, X: Any) -> Any:
+        return as_float_data(X)
+
+    def fit_with_divergence(
+        self, X: Any, progress: Task | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Find the weights, and return the average and its divergence term."""
         self._validate_params()
         names, members = self._members()
         array = self._as_data(X)
+        progress = Task(None) if progress is None else progress
         noise = self._noise_of(array, [as_denoiser(member) for member in members])
         n_threads = effective_n_jobs(self.n_jobs)
-        found = Parallel(n_jobs=self.n_jobs)(
-            delayed(with_threads)(n_threads, _fit_member, clone(member), unmasked(X), array, noise)
-            for member in members
-        )
+        with progress.part("members", len(members)) as fitting:
+            # Made before any of them travels, since each of them holds them all.
+            parts = [fitting.part("member") for _ in members]
+            found = Parallel(n_jobs=self.n_jobs)(
+                delayed(with_threads)(
+                    n_threads, _fit_member, part, clone(member), unmasked(X), array, noise
+                )
+                for part, member in zip(parts, members, strict=True)
+            )
         fitted, answers = [member for member, *_ in found], [answer for *_, answer in found]
         for member, left, _ in found:
             take_back(member, left)  # from another process
@@ -199,8 +231,28 @@ class SelfSupervisedStacker(MetaEstimatorMixin, BaseDenoiser):
         self.scores_ = dict(zip(names, (-np.diag(products) - divergences).tolist(), strict=True))
         self.error_estimate_: ErrorEstimate = estimate
         self._score = -float(np.nanmean(losses, dtype=np.float64))
+        self._terms = products, divergences
         self._digest = digest(array)
         return output, divergence
+
+    def loss_without(self, left_out: Container[str]) -> float:
+        """Return the loss of the best average of the other members.
+
+        Parameters
+        ----------
+        left_out : collection of str
+            The names of those that are left out.
+
+        Returns
+        -------
+        float
+            The estimated error of that average, plus the variance of the noise.
+        """
+        products, divergences = self._terms
+        kept = [i for i, name in enumerate(self.weights_) if name not in left_out]
+        Q, b = products[np.ix_(kept, kept)], divergences[kept]
+        w = simplex_weights(Q, b)
+        return float(w @ Q @ w + b @ w)
 
     @property
     def is_j_invariant(self) -> bool:
@@ -240,7 +292,9 @@ class SelfSupervisedStacker(MetaEstimatorMixin, BaseDenoiser):
             if weight:
                 yield weight, as_denoiser(member)
 
-    def _denoise(self, X: np.ndarray) -> np.ndarray:
+    def _denoise(self, X: Any) -> Any:
+        if is_lazy(X):  # a member that needs its data in memory says so
+            return sum(w * d._denoise(d._as_data(X)) for w, d in self._chosen())
         output = np.zeros_like(X)
         for weight, denoiser in self._chosen():
             output += X.dtype.type(weight) * denoiser._denoise(X)
@@ -268,7 +322,7 @@ class SelfSupervisedStacker(MetaEstimatorMixin, BaseDenoiser):
             Without `y`, the score that the weights were chosen by; with `y`, minus the
             mean squared error of `transform`.
         """
-        X = self._checked(X)
+        X = in_memory([self._checked(X)])[0]
         if y is not None:
             return true_score(y, X, self._denoise)
         if digest(X) == self._digest:
@@ -278,11 +332,12 @@ class SelfSupervisedStacker(MetaEstimatorMixin, BaseDenoiser):
 
 
 def _fit_member(
-    member: Any, X: Any, array: np.ndarray, noise: NoiseModel
+    progress: Task, member: Any, X: Any, array: np.ndarray, noise: NoiseModel
 ) -> tuple[Any, list[dict], tuple[np.ndarray, np.ndarray]]:
     """Return a fitted member, what it leaves behind in this process, and what it answers."""
-    member = member.fit(X)
-    answer = as_denoiser(member).output_and_divergence(array, noise)
+    with progress:
+        member = member.fit(X)
+        answer = as_denoiser(member).output_and_divergence(array, noise)
     return member, left_behind(member), answer
 
 

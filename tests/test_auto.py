@@ -349,7 +349,7 @@ def test_lines_are_freed_from_offsets_of_their_own(axis, clean, rng):
     assert denoised.dtype == np.float32
     assert _psnr(denoised, scene) > _psnr(noisy, scene) + 6
     # It is far better than to take the offsets for noise of a correlation, and no more.
-    assert _psnr(denoised, scene) > _psnr(auto._by._steps[0].transform(noisy), scene) + 1
+    assert _psnr(denoised, scene) > _psnr(auto._core.way.steps[0].denoise(noisy), scene) + 1
     assert "offsets" in auto.error_estimate_.doubts[-1]
     # Other data with such noise are denoised in the same steps; the same ones by what is kept.
     again = pickle.loads(pickle.dumps(auto))

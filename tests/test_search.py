@@ -822,7 +822,7 @@ def test_copies_in_memory_keep_the_data(noisy):
     ("scoring", "output", "refused"),
     [
         (None, "invariant", False),
-        (None, "blend", False),  # by its invariant part
+        (None, "blend", True),
         (None, "plain", True),
         ("sure", "invariant", False),
         ("sure", "blend", True),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -76,7 +77,10 @@ def as_blocks(values: np.ndarray) -> Any:
 def map_blocks(
     function: Callable, X: Any, halo: tuple[int, ...], period: tuple[int, ...], *others: Any
 ) -> Any:
-    """Apply a function to the blocks of a dask array, each shown with a halo."""
+    """Apply a function to the blocks of a dask array, each shown with a halo.
+
+    Blocks that hold no measurement stay as they are.
+    """
     import dask.array as da
 
     depth = tuple(h if p == 0 else ceil(h / p) * p for h, p in zip(halo, period, strict=True))
@@ -84,13 +88,18 @@ def map_blocks(
     whole = (len(sizes) == 1 for sizes in chunks)
     depths = {a: 0 if alone else d for a, (alone, d) in enumerate(zip(whole, depth, strict=True))}
     return da.map_overlap(
-        function,
+        partial(_of_block, function),
         *(array.rechunk(chunks) for array in (X, *others)),
         depth=depths,
         boundary="none",
         dtype=X.dtype,
         meta=np.empty((0,) * X.ndim, dtype=X.dtype),
     )
+
+
+def _of_block(function: Callable, block: np.ndarray, *others: np.ndarray) -> np.ndarray:
+    block = np.ma.filled(block, np.nan)
+    return block if np.isnan(block).all() else function(as_float_array(block), *others)
 
 
 def _aligned(sizes: tuple[int, ...], period: int, depth: int) -> tuple[int, ...]:

@@ -2,71 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from functools import partial
+import time
+from collections.abc import Sequence
 from numbers import Integral
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from joblib import effective_n_jobs
 from joblib import hash as digest
-from sklearn.base import clone
 from sklearn.utils._param_validation import StrOptions
-from sklearn.utils.parallel import Parallel, delayed
 
 from .._utils.arrays import in_range
 from .._utils.base import BaseDenoiser
+from .._utils.callbacks import Task, with_callbacks
+from .._utils.lazy import as_float_data, in_memory, is_lazy
 from .._utils.state import LightPickle
-from .._utils.threads import with_threads
-from .._utils.tiling import middle
-from ..denoisers import gaussian, lichi
-from ..j_invariance.wrapper import JInvariantWrapper
-from ..losses import squared_error, true_score
+from ..losses import true_score
 from ..noise.model import NoiseModel, check_noise
-from ..noise.outliers import find_outliers
-from ..noise.rare import find_rare_values
-from ..noise.stabilizers import stabilizer_for
-from ..risk.error_estimate import ErrorEstimate, ratio_of_means, summarise
-from ..risk.noise_level import noise_of
+from ..risk.error_estimate import ErrorEstimate
 from ..risk.sure import probed_divergence, sure_score
-from ..stacking import SelfSupervisedStacker
-from ._indirect import Binned, Indirect, Levelled, side_of_bins
-from ._members import Members, cheap_for_all, members
-from ._scale import Scale
+from ._blockwise import Blockwise, in_blocks
+from ._denoising import Denoising
+from ._settings import Settings
 
 __all__ = ["AutoDenoiser"]
-
-#: The race is run on all of the data up to so many entries, and on a part of that many of more;
-#: the weights do not become better with more.
-_SMALL, _RACE = 2**16, 2**15
-
-#: Up to so many entries, the error is estimated for all of them, which takes as long as denoising.
-_PROBED = 2**23
-
-#: Of fewer outliers than this share of the entries, those within the range of the rest are kept.
-_SHARE_OF_DETAILS = 1e-4
-
-#: Where more than this share of the entries is rare, which details are not, noise is heavy-tailed.
-_SHARE_OF_RARE = 0.0015
-_RARE = "the noise is heavy-tailed, and its rare values were replaced: what is left is not normal"
-
-
-class _Shown(NamedTuple):
-    """What denoisers see of the data.
-
-    Attributes
-    ----------
-    X : ndarray of float
-        The data, stabilised where that is needed.
-    noise : NoiseModel
-        The noise of these, by which denoisers are scored.
-    members : dict of str to partial
-        The denoisers, which are told of that noise.
-    """
-
-    X: np.ndarray
-    noise: NoiseModel
-    members: Members
 
 
 class AutoDenoiser(LightPickle, BaseDenoiser):
@@ -93,6 +51,11 @@ class AutoDenoiser(LightPickle, BaseDenoiser):
         An axis of channels, which are denoised together.
     batch_axis : int, default=None
         An axis of independent items.
+    spacing : sequence of float, default=None
+        How far entries are apart along each axis along which they are neighbours, in any unit:
+        (4, 1, 1) for a volume whose slices are four times as far apart as its pixels. Patches have
+        then about the same size along all axes. None takes them for equally far. Volumes are tried
+        with patches that are flatter as well, so that films need no spacing.
     n_jobs : int, default=None
         How many denoisers, and threads of one, run in parallel. The result does not depend on it.
 
@@ -110,7 +73,7 @@ class AutoDenoiser(LightPickle, BaseDenoiser):
         What made the noise white, if it depends on the signal, the item or the channel.
     n_outliers_ : int
         How many entries of the data were no noise of that kind, or rare values of heavy-tailed
-        noise, and were predicted from the others.
+        noise, and were predicted from the others; of a dask array about how many.
     error_estimate_ : ErrorEstimate
         How far the result is estimated to be from the truth where the data were measured; unknown,
         with the reason, where the noise does not tell.
@@ -118,8 +81,10 @@ class AutoDenoiser(LightPickle, BaseDenoiser):
         Its mean squared error, and its peak signal-to-noise ratio in dB.
     estimated_psnr_interval_ : tuple of float
         A confidence interval of 95 % for the latter.
+    time_ : float
+        How many seconds the fit took.
     summary_ : str
-        All of this in words.
+        All of this in words, and what was dropped.
 
     References
     ----------
@@ -146,6 +111,7 @@ class AutoDenoiser(LightPickle, BaseDenoiser):
         "noise": "no_validation",  # needs the shape of the data
         "channel_axis": [Integral, None],
         "batch_axis": [Integral, None],
+        "spacing": "no_validation",  # needs the number of axes
         "n_jobs": [Integral, None],
     }
 
@@ -159,11 +125,8 @@ class AutoDenoiser(LightPickle, BaseDenoiser):
     weights_: dict[str, float]
     scores_: dict[str, float]
     error_estimate_: ErrorEstimate
-    _by: Indirect | None
-    _is_heavy: bool
-
-    # Not of one that does the work of another.
-    _levels = True
+    time_: float
+    _core: Denoising | Blockwise
 
     def __init__(
         self,
@@ -172,21 +135,26 @@ class AutoDenoiser(LightPickle, BaseDenoiser):
         noise: Any = None,
         channel_axis: int | None = None,
         batch_axis: int | None = None,
+        spacing: Sequence[float] | None = None,
         n_jobs: int | None = None,
     ):
         self.effort = effort
         self.noise = noise
         self.channel_axis = channel_axis
         self.batch_axis = batch_axis
+        self.spacing = spacing
         self.n_jobs = n_jobs
 
+    @with_callbacks
     def fit(self, X: Any, y: Any = None) -> AutoDenoiser:
         """Look at the noise, run the race, and denoise.
 
         Parameters
         ----------
-        X : array-like of one or more axes
-            The noisy data; NaN marks missing entries.
+        X : array-like or dask array of one or more axes
+            The noisy data; NaN marks missing entries. Of a dask array pieces are loaded that are
+            spread over it; `transform` then returns a dask array, which is denoised block by block
+            when it is computed.
         y : object
             Ignored, present for scikit-learn's interface.
 
@@ -201,122 +169,56 @@ class AutoDenoiser(LightPickle, BaseDenoiser):
             If the data or a parameter are not valid, or do not fit each other.
         """
         self._validate_params()
-        given = self._as_data(X)
-        array, n_outliers = self._without_outliers(in_range(given))
-        noise, stabilizer = self._look_at_noise(array)
-        n_rare = 0
-        if self.noise is None and noise.curve is None:
-            array, n_rare = self._without_rare_values(array)
-            n_outliers += n_rare
-            if n_rare:
-                noise, stabilizer = self._look_at_noise(array)
-                noise = noise if noise.doubts else noise.replace(doubts=[_RARE])
-        of_noise = {
-            "noise_": noise.replace(outliers=n_outliers / array.size),
-            "n_outliers_": n_outliers,
-            "_is_heavy": n_rare > 0,
-        }
-        by = self._indirect(array, noise)
-        if by is not None:
-            last = by.last
-            return self._keep(
-                X,
-                given,
-                by.denoised,
-                **of_noise,
-                **{name: getattr(last, name) for name in ("stabilizer_", "weights_", "scores_")},
-                error_estimate_=last.error_estimate_.unknown(by.doubt),
-                _by=by,
-            )
-        channel, batch, _ = self.axes(array.ndim)
-        n_raced = _SMALL if array.size <= _SMALL else _RACE
-        part = middle(array.shape, n_raced, channel, batch)
-        shown = self._shown(array, noise, stabilizer, self.effort)
-        stacker = self._stacker(shown, shown.members, part)
-        output, divergence = stacker.fit_with_divergence(shown.X[part])
-        scores = stacker.scores_
-        if output.shape != array.shape and self._is_probed(array):
-            # What is worth its weight runs on all of the data anyway, and is weighed by them.
-            part = (slice(None),) * array.ndim
-            chosen = {name for name, weight in stacker.weights_.items() if weight}
-            chosen |= cheap_for_all(shown.members, self.axes(array.ndim))
-            stacker = self._stacker(shown, [n for n in shown.members if n in chosen], part)
-            output, divergence = stacker.fit_with_divergence(shown.X)
-            scores = {**scores, **stacker.scores_}
-        weights = {name: w for name, w in stacker.weights_.items() if w}
-        of_part = stabilizer.within(part) if isinstance(stabilizer, Scale) else stabilizer
-        restored = self._restored(output, of_part)
-        if stabilizer is not None:
-            variance = shown.noise.within(part).variance(shown.X[part])
-            derivative = divergence / (2 * variance)
-            divergence = self._unstabilised(
-                array[part], restored, derivative, noise.within(part), of_part
-            )
-        whole = restored.shape == array.shape
-        denoised = restored if whole else self._average(shown, stabilizer, weights)
-        estimate = self._estimate(array, denoised, noise, array[part], restored, divergence, part)
-        mean = float(np.nanmean(shown.noise.variance(shown.X)))
-        return self._keep(
-            X,
-            given,
-            denoised,
-            **of_noise,
-            stabilizer_=stabilizer,
-            weights_=weights,
-            scores_={name: -s - mean for name, s in scores.items()},
-            error_estimate_=estimate,
-        )
-
-    def _keep(self, X: Any, given: np.ndarray, denoised: np.ndarray, **fitted: Any) -> AutoDenoiser:
-        """Keep what a fit has found, and its result for the data."""
+        start = time.perf_counter()
+        with Task.of_fit(self, None) as progress:
+            given = self._as_data(X)
+            settings = self._settings(given)
+            core: Denoising | Blockwise
+            if is_lazy(given):
+                core, known = Blockwise(settings, self.noise), None
+                core.fit(given, progress)
+            else:
+                core = Denoising(settings, self.noise)
+                denoised = core.fit(in_range(given), progress)
+                known = digest(given), denoised.astype(given.dtype, copy=False)
         self._remember(X, given)
-        self.__dict__.update({"_by": None, **fitted})
-        self._effort = self.effort
-        self._known = digest(given), denoised.astype(given.dtype, copy=False)
+        way = core.way
+        self._core, self._known = core, known
+        self.noise_, self.n_outliers_ = core.noise, core.n_outliers
+        self.stabilizer_, self.weights_, self.scores_ = way.stabilizer, way.weights, way.scores
+        self.error_estimate_ = way.error_estimate
+        self.time_ = time.perf_counter() - start
         self.summary_ = self._in_words()
         return self
 
-    def _is_probed(self, X: np.ndarray) -> bool:
-        """Return whether the error is estimated for all of the data."""
-        is_signal = len(self.axes(X.ndim).neighbours) == 1
-        return X.size <= _PROBED and (is_signal or self.effort != "fast")
+    def _settings(self, X: Any) -> Settings:
+        """Return the parameters, checked against the data."""
+        spacing = self.spacing
+        n = len(self.axes(X.ndim).neighbours)
+        if spacing is not None:
+            try:
+                values = np.asarray(spacing, dtype=float)
+                fits = values.shape == (n,) and np.isfinite(values).all() and (values > 0).all()
+            except (TypeError, ValueError):
+                fits = False
+            if not fits:
+                raise ValueError(
+                    f"spacing={spacing!r} must hold a positive number for each of the {n} axes "
+                    "along which entries are neighbours."
+                )
+            spacing = tuple(values.tolist())
+        return Settings(self.effort, self.channel_axis, self.batch_axis, spacing, self.n_jobs)
 
-    def _stacker(
-        self, shown: _Shown, names: Iterable[str], part: tuple[slice, ...]
-    ) -> SelfSupervisedStacker:
-        """Return what finds the weights of members on a part of the data."""
-        return SelfSupervisedStacker(
-            [(name, self._wrapped(shown.members[name], part)) for name in names],
-            noise=shown.noise.within(part),
-            n_jobs=self.n_jobs,
-        )
+    def _as_data(self, X: Any) -> Any:
+        return as_float_data(X)
 
-    def _indirect(self, X: np.ndarray, noise: NoiseModel) -> Indirect | None:
-        """Return what does the work where other data are to be denoised, else None."""
-        axes = self.axes(X.ndim)
-        factor = side_of_bins(X, noise, axes.neighbours)
-        if factor > 1:
-            return Binned(self._told, X, noise, factor, axes.neighbours)
-        return Levelled(self._told, X, noise, axes) if noise.lines and self._levels else None
-
-    def _told(self, noise: NoiseModel) -> AutoDenoiser:
-        """Return a denoiser like this one that is told the noise, and levels no lines."""
-        found = clone(self).set_params(noise=noise)
-        found._levels = False
-        return found
-
-    def _denoise(self, X: np.ndarray) -> np.ndarray:
-        known, denoised = self.__dict__.get("_known", (None, None))
-        if known is not None and known == digest(X):  # the data of `fit`
-            return denoised.copy()
-        array, _ = self._without_outliers(in_range(X))
-        if self._is_heavy:
-            array, _ = self._without_rare_values(array)
-        if self._by is not None:
-            return self._by.denoise(array).astype(X.dtype, copy=False)
-        shown = self._shown(array, self.noise_, self.stabilizer_, self._effort)
-        average = self._average(shown, self.stabilizer_, self.weights_)
-        return average.astype(X.dtype, copy=False)
+    def _denoise(self, X: Any) -> Any:
+        if is_lazy(X):
+            return in_blocks(self._core, X)
+        known = self.__dict__.get("_known")
+        if known is not None and known[0] == digest(X):  # the data of `fit`
+            return known[1].copy()
+        return self._core.denoise(in_range(X)).astype(X.dtype, copy=False)
 
     def output_and_divergence(  # noqa: D102
         self, X: np.ndarray, noise: NoiseModel
@@ -349,7 +251,7 @@ class AutoDenoiser(LightPickle, BaseDenoiser):
         ValueError
             If `y`, or a map of the noise, does not fit the shape of `X`.
         """
-        X = self._checked(X)
+        X = in_memory([self._checked(X)])[0]
         if y is not None:
             return true_score(y, X, self._denoise)
         return sure_score(X, *self.output_and_divergence(X, check_noise(self.noise_, X)))
@@ -369,143 +271,16 @@ class AutoDenoiser(LightPickle, BaseDenoiser):
         """Its confidence interval of 95 %."""
         return self.error_estimate_.psnr_interval
 
-    # Steps of fit ---------------------------------------------------------------------
-
-    def _without_outliers(self, X: np.ndarray) -> tuple[np.ndarray, int]:
-        """Return the data with outliers missing, and how many there were."""
-        found = find_outliers(X, channel_axis=self.channel_axis, batch_axis=self.batch_axis)
-        n_outliers = int(np.count_nonzero(found))
-        if 0 < n_outliers <= max(2, _SHARE_OF_DETAILS * X.size) < np.count_nonzero(~np.isnan(X)):
-            # So few may be details of the scene, and weigh little within the range of the rest.
-            rest = np.where(found, np.nan, X)
-            found &= (X < np.nanmin(rest)) | (X > np.nanmax(rest))
-        return _without(X, found)
-
-    def _without_rare_values(self, X: np.ndarray) -> tuple[np.ndarray, int]:
-        """Return the data with the rare values of heavy-tailed noise missing, and how many."""
-        rare = find_rare_values(X, channel_axis=self.channel_axis, batch_axis=self.batch_axis)
-        return _without(X, rare & (np.count_nonzero(rare) > _SHARE_OF_RARE * X.size))
-
-    def _look_at_noise(self, X: np.ndarray) -> tuple[NoiseModel, Any]:
-        """Return the noise, and what makes it white where that is needed."""
-        noise = noise_of(self.noise, X, self.channel_axis, self.batch_axis)
-        curve = noise.curve
-        if curve is None:
-            axes = self.axes(X.ndim)
-            if noise.is_uniform or (axes.batch is None and axes.channel is None):
-                return noise, None
-            return noise, Scale(np.asarray(check_noise(noise, X).level), axes)
-        stabilizer = stabilizer_for(curve, X)
-        if stabilizer is None:
-            level = np.sqrt(np.nanmean(noise.variance(X)))
-            return noise.replace(curve=None, level=level), None
-        return noise, stabilizer
-
-    def _shown(self, X: np.ndarray, noise: NoiseModel, stabilizer: Any, effort: str) -> _Shown:
-        """Return what denoisers see of the data, and the denoisers."""
-        axes = self.axes(X.ndim)
-        shown = self._stabilised(X, stabilizer)
-        if stabilizer is None:
-            noise = check_noise(noise, X)
-        elif isinstance(stabilizer, Scale):
-            noise = noise.replace(level=check_noise(noise, X).level / stabilizer.scale)
-        else:
-            level: float | np.ndarray = 1.0
-            if axes.batch is None:
-                # For few counts the variance is less than 1, by how much a first look tells.
-                look = self._wrapped(partial(lichi, sigma=1.0, n_steps=2, step=6), None)
-                signal = stabilizer.inverse_transform(look.fit(shown).transform(shown))
-                level = np.sqrt(stabilizer.variance(signal))
-            noise = NoiseModel(level, correlation=noise.correlation)
-        variance = np.broadcast_to(noise.variance(shown), X.shape)
-        mean = float(np.mean(variance))
-        told: float | np.ndarray = float(np.sqrt(mean))
-        gaps = np.isnan(shown)
-        if axes.batch is None and (gaps.any() or not noise.is_uniform):
-            # What is filled in errs by more than the noise.
-            told = np.sqrt(np.where(gaps, self._variance_of_fill(shown, mean), variance))
-        return _Shown(shown, noise, members(effort, noise, told, axes))
-
-    def _variance_of_fill(self, X: np.ndarray, variance: float) -> float:
-        """Return the mean squared error of what stands for missing entries."""
-        wrapper = JInvariantWrapper(
-            gaussian, sigma=0.7, channel_axis=self.channel_axis, batch_axis=self.batch_axis
+    def _dropped(self, best: str) -> str:
+        """Return a line about those that raced and were not taken, the best first."""
+        dropped = sorted(self.scores_.keys() - self.weights_.keys(), key=self.scores_.__getitem__)
+        least = self.scores_[best]
+        if not dropped or not least > 0:
+            return ""
+        worse = (
+            f"{name} ({10 * np.log10(self.scores_[name] / least):+.1f} dB)" for name in dropped
         )
-        return max(-wrapper.fit(X).score(X) - variance, variance)
-
-    def _stabilised(self, X: np.ndarray, stabilizer: Any) -> np.ndarray:
-        return X if stabilizer is None else stabilizer.transform(X)
-
-    def _restored(self, X: np.ndarray, stabilizer: Any) -> np.ndarray:
-        return X if stabilizer is None else stabilizer.inverse_transform(X)
-
-    def _wrapped(self, denoiser: partial, part: tuple[slice, ...] | None) -> JInvariantWrapper:
-        """Return a member of the race on a part of the data."""
-        sigma = denoiser.keywords.get("sigma")
-        if part is not None and isinstance(sigma, np.ndarray):
-            denoiser = partial(denoiser.func, **{**denoiser.keywords, "sigma": sigma[part]})
-        return JInvariantWrapper(
-            denoiser, output="plain", channel_axis=self.channel_axis, batch_axis=self.batch_axis
-        )
-
-    def _average(self, shown: _Shown, stabilizer: Any, weights: dict[str, float]) -> np.ndarray:
-        """Return the average of those denoisers that have a weight."""
-        n_threads = effective_n_jobs(self.n_jobs)
-        found = Parallel(n_jobs=self.n_jobs)(
-            delayed(with_threads)(
-                n_threads, _denoised, self._wrapped(shown.members[name], None), shown.X
-            )
-            for name in weights
-        )
-        total = np.zeros_like(shown.X)
-        for weight, each in zip(weights.values(), found, strict=True):
-            total += total.dtype.type(weight) * each
-        return self._restored(total, stabilizer)
-
-    def _unstabilised(
-        self,
-        X: np.ndarray,
-        output: np.ndarray,
-        derivative: np.ndarray,
-        noise: NoiseModel,
-        stabilizer: Any,
-    ) -> np.ndarray:
-        """Return the divergence term on the data's own scale, by the chain rule."""
-        # From x to the stabilised data, through the average, and back.
-        shown, step = stabilizer.transform(output), 1e-3
-        back = stabilizer.inverse_transform(shown + step)
-        back = (back - stabilizer.inverse_transform(shown - step)) / (2 * step)
-        gain = 0.0 if noise.curve is None or noise.curve.relative else noise.curve.gain
-        slope = stabilizer.slope(X)
-        if gain > 0:
-            # What one count less changes is the right answer (Luisier, Blu & Unser 2011, theorem
-            # 1), and the derivative that of a small change, which denoisers follow more.
-            step = (stabilizer.transform(X) - stabilizer.transform(X - gain)) / gain
-            slope = (slope + step) / 2
-        return 2 * noise.variance(X) * back * derivative * slope
-
-    def _estimate(
-        self,
-        X: np.ndarray,
-        output: np.ndarray,
-        noise: NoiseModel,
-        raced: np.ndarray,
-        restored: np.ndarray,
-        divergence: np.ndarray,
-        part: tuple[slice, ...],
-    ) -> ErrorEstimate:
-        """Return the estimated error of the whole, of which a part was probed."""
-        variance = np.broadcast_to(noise.variance(X), X.shape)
-        residual = squared_error(raced, restored)
-        if raced.shape == X.shape:
-            return summarise(residual + divergence, X, output, noise)
-        # What is probed is how much smaller the squared residuals are than the noise: the ratio
-        # of 1 − ∂hᵢ/∂xᵢ to (x − h)²/σ², which is much the same all over the data.
-        free = variance[part] - divergence / 2
-        ratio, error = ratio_of_means(free, residual, self.axes(X.ndim).channel)
-        residual = squared_error(X, output)
-        losses = 2 * variance + (1 - 2 * ratio) * residual
-        return summarise(losses, X, output, noise, float(np.nanmean(2 * error * residual)))
+        return f"Dropped, with how much larger the error of each alone is: {'; '.join(worse)}.\n"
 
     def _in_words(self) -> str:
         origin = "estimated" if self.noise is None else "given"
@@ -518,15 +293,6 @@ class AutoDenoiser(LightPickle, BaseDenoiser):
         return (
             f"Noise ({origin}): {self.noise_}.\n{outliers}"
             f"Chosen among {len(self.scores_)}: {shares}. The best alone is {best}.\n"
+            f"{self._dropped(best)}"
             f"{self.error_estimate_}"
         )
-
-
-def _without(X: np.ndarray, found: np.ndarray) -> tuple[np.ndarray, int]:
-    """Return the data with what was found missing, and how many entries that are."""
-    n = int(np.count_nonzero(found))
-    return (np.where(found, X.dtype.type(np.nan), X) if n else X), n
-
-
-def _denoised(wrapper: JInvariantWrapper, X: np.ndarray) -> np.ndarray:
-    return wrapper.fit(X).transform(X)

@@ -1,4 +1,4 @@
-"""Ways in which other denoisers, fitted to other data, do the work of an `AutoDenoiser`."""
+"""Ways to denoise data by what denoises other data: means of bins, or data with level lines."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from typing import Any, Protocol
 import numpy as np
 
 from .._utils.base import Axes
+from .._utils.callbacks import Task
 from ..noise.binning import bin_means, unbin
 from ..noise.model import NoiseModel
+from ..risk.error_estimate import ErrorEstimate
 from ..risk.noise_level import noise_of
 
-__all__ = ["Binned", "Indirect", "Levelled", "side_of_bins"]
+__all__ = ["Binned", "Levelled", "Way", "side_of_bins"]
 
 #: Where counts are fewer than this, bins of so many are denoised; the largest side of bins, and how
 #: many there have to be along each axis.
@@ -23,38 +25,54 @@ _COUNTS, _MOST_BINNED, _LEAST_BINS = 1.5, 4, 24
 _LEVELLED = 2
 
 
-class Indirect(Protocol):
-    """What does the work.
+class Way(Protocol):
+    """How data whose noise is known are denoised.
 
     Attributes
     ----------
-    last : AutoDenoiser
-        The denoiser whose choice is told.
-    denoised : ndarray
-        The result for the data of the fit.
-    doubt : str
-        Why the error of `last` is not that of the result.
+    stabilizer : object or None
+        What made the noise white.
+    weights, scores : dict of str to float
+        The denoisers chosen, and the estimated errors of all that raced.
+    error_estimate : ErrorEstimate
+        That of the result.
     """
 
-    last: Any
-    denoised: np.ndarray
-    doubt: str
+    stabilizer: Any
+    weights: dict[str, float]
+    scores: dict[str, float]
+    error_estimate: ErrorEstimate
+
+    def fit(self, X: np.ndarray, progress: Task) -> np.ndarray:
+        """Choose, and return the denoised data."""
 
     def denoise(self, X: np.ndarray) -> np.ndarray:
         """Return what other data come to."""
 
 
-class Binned:
+class _Indirect:
+    """What another denoising does, of other data, whose choices are told."""
+
+    _doubt: str
+    _last: Any
+
+    def _chosen_by(self, last: Any) -> None:
+        """Tell what another denoising has chosen; its error is not that of the result."""
+        self._last = last
+        self.stabilizer = last.way.stabilizer
+        self.weights, self.scores = last.way.weights, last.way.scores
+        self.error_estimate = last.way.error_estimate.unknown(self._doubt)
+
+
+class Binned(_Indirect):
     """The means of bins are denoised, since there are too few counts for each entry.
 
     Parameters
     ----------
     make : callable
-        ``make(noise)`` returns a denoiser that is told the noise.
-    X : ndarray
-        The data.
+        ``make(noise)`` returns a `Denoising` that is told the noise.
     noise : NoiseModel
-        Their noise, which has a curve.
+        That of the data, which has a curve.
     factor : int
         The side of the bins.
     axes : tuple of int
@@ -62,21 +80,25 @@ class Binned:
     """
 
     def __init__(
-        self, make: Callable, X: np.ndarray, noise: NoiseModel, factor: int, axes: tuple[int, ...]
+        self, make: Callable, noise: NoiseModel, factor: int, axes: tuple[int, ...]
     ) -> None:
-        self._factor, self._axes = factor, axes
         assert noise.curve is not None
-        self.last = make(noise.replace(curve=noise.curve.scaled(factor ** -len(axes))))
-        means = self.last.fit_transform(bin_means(X, factor, axes))
-        self.denoised = unbin(means, factor, X.shape)
-        self.doubt = (
+        self._of_means = make(noise.replace(curve=noise.curve.scaled(factor ** -len(axes))))
+        self.factor, self._axes = factor, axes
+        self._doubt = (
             f"counts are so few that bins of side {factor} were denoised, which hide details"
         )
 
+    def fit(self, X: np.ndarray, progress: Task) -> np.ndarray:
+        """Choose, and return the denoised data."""
+        means = self._of_means.fit(bin_means(X, self.factor, self._axes), progress)
+        self._chosen_by(self._of_means)
+        return unbin(means, self.factor, X.shape)
+
     def denoise(self, X: np.ndarray) -> np.ndarray:
         """Return what other data come to."""
-        means = self.last._denoise(bin_means(X, self._factor, self._axes))
-        return unbin(means, self._factor, X.shape)
+        means = self._of_means.denoise(bin_means(X, self.factor, self._axes))
+        return unbin(means, self.factor, X.shape)
 
 
 def side_of_bins(X: np.ndarray, noise: NoiseModel, axes: tuple[int, ...]) -> int:
@@ -91,41 +113,43 @@ def side_of_bins(X: np.ndarray, noise: NoiseModel, axes: tuple[int, ...]) -> int
     return max(1, min(factor, _MOST_BINNED, min(X.shape[a] for a in axes) // _LEAST_BINS))
 
 
-class Levelled:
+class Levelled(_Indirect):
     """Lines are freed from their offsets, which what is denoised so far tells, step by step.
 
     Parameters
     ----------
     make : callable
-        ``make(noise)`` returns a denoiser that is told the noise, and levels no lines.
-    X : ndarray
-        The data.
+        ``make(noise)`` returns a `Denoising` that is told the noise, and levels no lines.
     noise : NoiseModel
-        Their noise, in which lines share offsets.
+        That of the data, in which lines share offsets.
     axes : Axes
         What lies along the axes.
     """
 
-    doubt = "lines were freed from offsets, of which it does not tell what was left"
+    _doubt = "lines were freed from offsets, of which it does not tell what was left"
 
-    def __init__(self, make: Callable, X: np.ndarray, noise: NoiseModel, axes: Axes) -> None:
-        self._lines = noise.lines
-        self._steps = [make(noise)]
-        self.denoised = self._steps[0].fit_transform(X)
+    def __init__(self, make: Callable, noise: NoiseModel, axes: Axes) -> None:
+        self._make, self._lines, self._axes = make, noise.lines, axes
+        self.steps = [make(noise)]
+
+    def fit(self, X: np.ndarray, progress: Task) -> np.ndarray:
+        """Choose, and return the denoised data."""
+        denoised = self.steps[0].fit(X, progress)
         for _ in range(_LEVELLED):
-            level = X - _offsets(X, self.denoised, self._lines)
-            rest = noise_of(None, level, axes.channel, axes.batch)
+            level = X - _offsets(X, denoised, self._lines)
+            rest = noise_of(None, level, self._axes.channel, self._axes.batch)
             # What is left of the lines is less than what is there beside it.
-            self._steps.append(make(rest.replace(correlation=None) if rest.lines else rest))
-            self.denoised = self._steps[-1].fit_transform(level)
-        self.last = self._steps[-1]
+            self.steps.append(self._make(rest.replace(correlation=None) if rest.lines else rest))
+            denoised = self.steps[-1].fit(level, progress)
+        self._chosen_by(self.steps[-1])
+        return denoised
 
     def denoise(self, X: np.ndarray) -> np.ndarray:
         """Return what other data come to."""
-        first, *others = self._steps
-        result = first._denoise(X)
+        first, *others = self.steps
+        result = first.denoise(X)
         for step in others:
-            result = step._denoise(X - _offsets(X, result, self._lines))
+            result = step.denoise(X - _offsets(X, result, self._lines))
         return result
 
 

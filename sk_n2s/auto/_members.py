@@ -11,18 +11,31 @@ import numpy as np
 from .._utils.base import Axes
 from ..denoisers import dct, gaussian, lichi, median, nl_means, nl_ridge, tv, wavelet
 from ..noise.model import NoiseModel
+from ._settings import Sides
 
-__all__ = ["Members", "as_it_is", "cheap_for_all", "members"]
+__all__ = ["COSTLY", "Members", "as_it_is", "cheap_for_all", "members"]
 
 Members = dict[str, partial]
+
+#: Denoisers that take much longer than others.
+COSTLY = (dct, lichi, nl_means, nl_ridge)
 
 #: What `lichi` is told, by effort, for signals, images and volumes: in how many steps, and the
 #: distance of reference patches.
 _STEPS = {
     "fast": ((4, 30), (4, 6), (4, 4)),
-    "balanced": ((4, 24), (6, 6), (6, 4)),
+    "balanced": ((4, 24), (6, 6), (5, 4)),
     "best": ((6, 16), (6, 3), (6, 3)),
 }
+
+#: Sides of patches as its defaults and those of `nl_ridge`, and of windows.
+_USUAL = {1: (61, 31), 2: (11, 6), 3: (5, 4)}
+_OF_RIDGE = {1: (41, 31), 2: (9, 7), 3: (5, 4)}
+_WINDOW = {1: 1369, 2: 37, 3: 11}
+
+#: What `lichi` is told for volumes unless time does not count: a third of the time, and -0.1 dB.
+_OF_VOLUMES = {"group_size": (16, 32), "n_scales": 1}
+_OF_VOLUMES_SIDES = (4, 4)
 
 #: Sides of patches, small and large, beside its default.
 _SIDES = {1: ((41, 21), (81, 51)), 2: ((9, 5), (11, 8)), 3: ((4, 3), (5, 4))}
@@ -45,21 +58,23 @@ def as_it_is(X: np.ndarray) -> np.ndarray:
     return X
 
 
-def members(effort: str, noise: NoiseModel, deviation: float | np.ndarray, axes: Axes) -> Members:
+def members(
+    effort: str, noise: NoiseModel, deviation: float | np.ndarray, axes: Axes, sides: Sides
+) -> Members:
     """Return the denoisers that race, by name.
 
     `deviation` is the standard deviation of the noise that the members are told, at each
     entry or for all; `noise` is what they are scored by.
     """
     level = float(np.sqrt(np.mean(np.square(deviation))))
-    found = {"as it is": partial(as_it_is), "gaussian, sigma 1.2": partial(gaussian, sigma=1.2)}
+    found = {"as it is": partial(as_it_is), **_gaussians(sides, 1.2)}
     # Weak total variation only merges equal counts, which the score takes for less noise.
     for strength in (1.0, 2.0):
         found[f"tv, weight {strength} noise"] = partial(tv, weight=strength * level)
     if noise.is_correlated:
-        return found | _correlated(effort, noise, deviation, axes)
-    found |= _cheap(effort, level, axes)
-    return found | _costly(effort, deviation, axes)
+        return found | _correlated(effort, noise, deviation, axes, sides)
+    found |= _cheap(effort, level, axes, sides)
+    return found | _costly(effort, deviation, axes, sides)
 
 
 def cheap_for_all(found: Members, axes: Axes) -> set[str]:
@@ -72,27 +87,33 @@ def cheap_for_all(found: Members, axes: Axes) -> set[str]:
     return {name for name, member in found.items() if member.func not in (lichi, nl_ridge)}
 
 
-def _cheap(effort: str, level: float, axes: Axes) -> Members:
+def _gaussians(sides: Sides, *widths: float) -> Members:
+    """Return Gaussian filters, which are as wide along all axes in the unit of the spacing."""
+    return {f"gaussian, sigma {w}": partial(gaussian, sigma=sides.deviation(w)) for w in widths}
+
+
+def _cheap(effort: str, level: float, axes: Axes, sides: Sides) -> Members:
     """Return those that take little time, for independent noise."""
     found = {
         "median, radius 1": partial(median, radius=1),
-        "gaussian, sigma 0.6": partial(gaussian, sigma=0.6),
+        **_gaussians(sides, 0.6),
         "wavelet": partial(wavelet, sigma=level, max_shifts=1),
     }
     ndim = len(axes.neighbours)
     if ndim == 1:
-        found |= _of_signals(level)
-    elif ndim < 4 and effort != "fast":
+        found |= _of_signals(level, sides)
+    elif ndim == 2 and effort != "fast":
         # Where the data are smooth, large patches add to what few similar ones tell.
-        sides = {"patch_size": 16, "step": 2} if ndim == 2 else {"patch_size": 4}
-        found["dct"] = partial(dct, sigma=level, **sides)
+        found["dct"] = partial(dct, sigma=level, patch_size=16, step=2)
         found["nl_means"] = partial(nl_means, h=0.9 * level)
+    elif ndim == 3 and effort != "fast":
+        found["dct"] = partial(dct, sigma=level, patch_size=4)
     return found
 
 
-def _of_signals(level: float) -> Members:
+def _of_signals(level: float, sides: Sides) -> Members:
     """Return what signals ask for, which are longer than images are wide."""
-    found = {f"gaussian, sigma {width}": partial(gaussian, sigma=width) for width in (3, 10, 40)}
+    found = _gaussians(sides, 3, 10, 40)
     for basis in ("haar", "sym8"):
         shrink = partial(
             wavelet, wavelet=basis, wavelet_levels=_LEVELS, max_shifts=_SHIFTS, shift_step=_APART
@@ -104,36 +125,59 @@ def _of_signals(level: float) -> Members:
     return found
 
 
-def _costly(effort: str, deviation: float | np.ndarray, axes: Axes) -> Members:
+def _costly(effort: str, deviation: float | np.ndarray, axes: Axes, sides: Sides) -> Members:
     """Return those that combine similar patches, for independent noise."""
     ndim = min(len(axes.neighbours), 3)
     n_steps, step = _STEPS[effort][ndim - 1]
-    chained = partial(lichi, sigma=deviation, n_steps=n_steps, step=step)
-    found = {"lichi": chained}
+    told: dict[str, Any] = {"sigma": deviation}
+    chained = partial(lichi, n_steps=n_steps, **told)
+    shape = partial(_shape, step=step)
+    usual = _USUAL[ndim]
+    if ndim == 3 and effort != "best":
+        chained, usual = partial(chained, **_OF_VOLUMES), _OF_VOLUMES_SIDES
+    found = {"lichi": partial(chained, **shape(sides, usual))}
+    if sides.coarsest is not None:
+        # Slices far apart, or the frames of a film.
+        name = f"lichi, flat along axis {axes.neighbours[sides.coarsest]}"
+        found[name] = partial(chained, **shape(sides.flatter(), usual))
     if effort == "best":
         small, large = _SIDES[ndim]
-        found["lichi, small patches"] = partial(chained, patch_size=small)
-        found["lichi, large patches"] = partial(chained, patch_size=large, group_size=(16, 90))
-        found["nl_ridge, refined"] = partial(nl_ridge, sigma=deviation, step=step, n_refinements=2)
+        found["lichi, small patches"] = partial(chained, **shape(sides, small))
+        found["lichi, large patches"] = partial(
+            chained, **{**shape(sides, large), "group_size": (16, 90)}
+        )
+        found["nl_ridge, refined"] = partial(
+            nl_ridge, **told, **shape(sides, _OF_RIDGE[ndim]), n_refinements=2
+        )
     return found
 
 
+def _shape(sides: Sides, patches: tuple[int, int], step: int) -> dict[str, Any]:
+    """Return what denoisers by patches are told of sizes, of about so many entries."""
+    if sides.are_equal:
+        return {"patch_size": patches, "step": step}
+    first, second = map(sides.patch, patches)
+    window = sides.window(_WINDOW[min(len(sides.spacing), 3)])
+    return {"patch_size": (first, second), "step": sides.patch(step), "window": window}
+
+
 def _correlated(
-    effort: str, noise: NoiseModel, deviation: float | np.ndarray, axes: Axes
+    effort: str, noise: NoiseModel, deviation: float | np.ndarray, axes: Axes, sides: Sides
 ) -> Members:
     """Return those for noise that depends on that of neighbours."""
     ndim = len(axes.neighbours)
-    found: Members = {"gaussian, sigma 2.5": partial(gaussian, sigma=2.5)}
+    found = _gaussians(sides, 2.5)
     lone = [axis for axis in (axes.channel, axes.batch) if axis is not None]
     assert noise.correlation is not None
     correlation = np.squeeze(noise.correlation, tuple(lone))  # along these it has one entry
     sizes: Iterator[dict[str, Any]] = (
-        {"patch_size": sides, "group_size": groups} for sides, groups in _CORRELATED[min(ndim, 3)]
+        {**_shape(sides, patches, step=5), "group_size": groups}
+        for patches, groups in _CORRELATED[min(ndim, 3)]
     )
     short, middle, far = sizes
     told: dict[str, Any] = {"sigma": deviation, "correlation": correlation}
-    found["lichi, middle patches"] = partial(lichi, **told, **middle, step=5)
+    found["lichi, middle patches"] = partial(lichi, **told, **middle)
     if effort != "fast":
-        found["lichi, small patches"] = partial(lichi, **told, **short, step=5)
-        found["nl_ridge, large patches"] = partial(nl_ridge, **told, **far, step=5)
+        found["lichi, small patches"] = partial(lichi, **told, **short)
+        found["nl_ridge, large patches"] = partial(nl_ridge, **told, **far)
     return found

@@ -37,15 +37,19 @@ class Grid:
     """Where patches are, over the axes of space."""
 
     def __init__(
-        self, shape: tuple[int, ...], patch: tuple[int, ...], window: int, step: int
+        self,
+        shape: tuple[int, ...],
+        patch: tuple[int, ...],
+        window: tuple[int, ...],
+        step: tuple[int, ...],
     ) -> None:
         self.shape = shape
         self.patch = tuple(min(p, n) for p, n in zip(patch, shape, strict=True))
         self.size = int(np.prod(self.patch))
         self.positions = tuple(n - p + 1 for n, p in zip(shape, self.patch, strict=True))
-        self._window = tuple(min(window, q) for q in self.positions)
+        self._window = tuple(min(w, q) for w, q in zip(window, self.positions, strict=True))
         # No entry may be left out.
-        self._steps = tuple(min(step, p) for p in self.patch)
+        self._steps = tuple(min(s, p) for s, p in zip(step, self.patch, strict=True))
 
     def slabs(self) -> list[list[Tile]]:
         """Return the tiles of all reference patches, by their place along the first axis.

@@ -24,6 +24,7 @@ def over_scales(
     values: np.ndarray,
     noise: Noise,
     n_scales: int,
+    apart: tuple[int, ...] = (),
 ) -> np.ndarray:
     """Return ``work(values, noise)``, with low frequencies from coarser data.
 
@@ -37,6 +38,8 @@ def over_scales(
         Their noise. Where it is correlated, it is not known at another scale: there is one only.
     n_scales : int
         How many scales there are, each half as fine as the one before.
+    apart : tuple of int, default=()
+        The axes that stay as fine as they are.
 
     Returns
     -------
@@ -45,16 +48,17 @@ def over_scales(
     """
     found = work(values, noise)
     shape = values.shape[1:]
-    if n_scales < 2 or noise.correlation is not None or min(shape) < _SHORTEST:
+    coarser = [n for a, n in enumerate(shape) if a not in apart]
+    if n_scales < 2 or noise.correlation is not None or min(coarser, default=0) < _SHORTEST:
         return found
-    half = tuple((n + 1) // 2 for n in shape)
+    half = tuple(n if a in apart else (n + 1) // 2 for a, n in enumerate(shape))
     less = noise._replace(variance=_coarser(noise.variance, half, shape))
-    coarse = over_scales(work, _resized(values, half), less, n_scales - 1)
+    coarse = over_scales(work, _resized(values, half), less, n_scales - 1, apart)
     # What a coarse scale knows better is the difference at its own lowest frequencies.
-    axes = tuple(range(1, values.ndim))
+    axes = tuple(a for a in range(1, values.ndim) if a - 1 not in apart)
     change = fft.dctn(coarse - _resized(found, half), axes=axes, norm="ortho", overwrite_x=True)
-    for axis, n in zip(axes, half, strict=True):
-        np.moveaxis(change, axis, 0)[max(1, round(_LOWEST * n)) :] = 0
+    for axis in axes:
+        np.moveaxis(change, axis, 0)[max(1, round(_LOWEST * change.shape[axis])) :] = 0
     change = fft.idctn(change, axes=axes, norm="ortho", overwrite_x=True)
     found += values.dtype.type(_WEIGHT) * _resized(change, shape)
     return found
@@ -62,8 +66,8 @@ def over_scales(
 
 def _resized(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Return data of another size, with the same values and the frequencies that both have."""
-    axes = tuple(range(1, values.ndim))
     of = values.shape[1:]
+    axes = tuple(a + 1 for a, (n, m) in enumerate(zip(of, shape, strict=True)) if n != m)
     known = fft.dctn(values, axes=axes, norm="ortho")
     kept = (slice(None), *(slice(min(n, m)) for n, m in zip(of, shape, strict=True)))
     found = np.zeros((len(values), *shape), values.dtype)
@@ -77,7 +81,8 @@ def _coarser(variance: np.ndarray, shape: tuple[int, ...], of: tuple[int, ...]) 
     share = np.prod(shape) / np.prod(of)
     if variance.ndim == 1:  # uniform
         return (share * variance).astype(variance.dtype)
-    smooth = ndimage.uniform_filter(variance, (1,) + (2,) * len(of))
+    sides = (1 + (n != m) for n, m in zip(of, shape, strict=True))
+    smooth = ndimage.uniform_filter(variance, (1, *sides))
     places = [
         np.minimum(((np.arange(m) + 0.5) * n / m).astype(int), n - 1)
         for n, m in zip(of, shape, strict=True)

@@ -12,7 +12,7 @@ from .._utils.threads import in_threads
 from ._groups import Average, Grid, Tile, most_similar
 from ._mixing import RIDGE, Correlation, Risk, combine
 
-__all__ = ["Groups", "Layout", "Noise", "Step", "average_of_groups", "reach_of_steps"]
+__all__ = ["Groups", "Layout", "Noise", "Side", "Step", "average_of_groups", "reach_of_steps"]
 
 #: Members of a group, for each tile of each slab of a grid.
 Groups = list[list[np.ndarray]]
@@ -21,40 +21,66 @@ Groups = list[list[np.ndarray]]
 _WINDOW = {1: 1369, 2: 37, 3: 11}
 
 
-class Layout(NamedTuple):
-    """The sizes of patches, groups and windows, in a first step and in those that follow."""
+#: A side for all axes, or one for each.
+Side = int | Sequence[int]
 
-    patches: tuple[int, ...]
+
+class Layout(NamedTuple):
+    """The sizes of patches, groups and windows, in a first step and in those that follow.
+
+    Attributes
+    ----------
+    patches : tuple of two tuple of int
+        Sides of the patches along each axis.
+    groups : tuple of two int
+        How many patches form a group.
+    window, step : tuple of int
+        Sides of windows, and distances of references, along each axis.
+    """
+
+    patches: tuple[tuple[int, ...], tuple[int, ...]]
     groups: tuple[int, ...]
-    window: int
-    step: int
+    window: tuple[int, ...]
+    step: tuple[int, ...]
 
     @classmethod
     def of(
         cls,
         ndim: int,
-        patch_size: int | Sequence[int] | None,
+        patch_size: int | Sequence[Side] | None,
         group_size: int | Sequence[int],
-        window: int | None,
-        step: int,
+        window: Side | None,
+        step: Side,
         defaults: dict[int, tuple[int, int]],
     ) -> Layout:
         """Return what the parameters of a denoiser say, or its defaults for so many axes."""
         kind = min(ndim, 3)
-        sides = defaults[kind] if patch_size is None else patch_size
+        sides: Any = defaults[kind] if patch_size is None else patch_size
+        if np.ndim(sides) == 0:
+            sides = (sides, sides)
+        if len(sides) != 2:
+            raise ValueError(
+                f"patch_size={patch_size!r} has {len(sides)} values for 2 steps: give an integer, "
+                "or one for each, and a tuple in its place for sides that differ between axes."
+            )
         side = _WINDOW[kind] if window is None else window
+        first, second = (per_axis(p, ndim, name="patch_size", minimum=1) for p in sides)
         return cls(
-            per_axis(sides, 2, name="patch_size", minimum=1),
+            (first, second),
             per_axis(group_size, 2, name="group_size", minimum=2),
-            per_axis(side, 1, name="window", minimum=1)[0],
-            per_axis(step, 1, name="step", minimum=1)[0],
+            per_axis(side, ndim, name="window", minimum=1),
+            per_axis(step, ndim, name="step", minimum=1),
         )
+
+    @property
+    def flat(self) -> tuple[int, ...]:
+        """The axes along which patches hold one entry."""
+        first, second = self.patches
+        return tuple(a for a, sides in enumerate(zip(first, second, strict=True)) if max(sides) < 2)
 
     def steps(self, shape: tuple[int, ...], risk: Risk, in_pilot: bool) -> tuple[Step, Step]:
         """Return the first step, which minimises a risk, and those that follow it."""
-        first, second = (
-            Grid(shape, (p,) * len(shape), self.window, self.step) for p in self.patches
-        )
+        first, second = (Grid(shape, sides, self.window, self.step) for sides in self.patches)
         # More patches than half the entries of one would explain their noise.
         n_first = max(2, min(self.groups[0], first.size // 2))
         return Step(first, n_first, risk), Step(second, self.groups[1], RIDGE, in_pilot)
@@ -63,13 +89,14 @@ class Layout(NamedTuple):
 def reach_of_steps(
     ndim: int,
     n_steps: int,
-    patch_size: int | Sequence[int] | None,
-    window: int | None,
+    patch_size: int | Sequence[Side] | None,
+    window: Side | None,
     defaults: dict[int, tuple[int, int]],
-) -> int:
-    """Return from how far the result of a number of steps depends on the data."""
+) -> tuple[int, ...]:
+    """Return from how far the result of a number of steps depends on the data, for each axis."""
     found = Layout.of(ndim, patch_size, 2, window, 1, defaults)
-    return n_steps * (found.window // 2 + max(found.patches))
+    sides = (max(both) for both in zip(*found.patches, strict=True))
+    return tuple(n_steps * (w // 2 + p) for w, p in zip(found.window, sides, strict=True))
 
 
 class Noise(NamedTuple):

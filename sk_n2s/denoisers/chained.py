@@ -14,7 +14,7 @@ from ._input import as_data
 from ._mixing import noisier
 from ._multiscale import over_scales
 from ._noise_units import in_units_of_noise
-from ._steps import Groups, Layout, Noise, average_of_groups, reach_of_steps
+from ._steps import Groups, Layout, Noise, Side, average_of_groups, reach_of_steps
 from .traits import declare
 
 __all__ = ["lichi"]
@@ -36,8 +36,8 @@ _RENEWED = 3
 
 
 def _reach(
-    ndim: int, *, patch_size: int | Sequence[int] | None, window: int | None, **_: Any
-) -> int:
+    ndim: int, *, patch_size: int | Sequence[Side] | None, window: Side | None, **_: Any
+) -> tuple[int, ...]:
     # What a later step sees of what is beyond counts for less than where patches begin.
     return reach_of_steps(ndim, 2, patch_size, window, _PATCH_SIZE)
 
@@ -48,10 +48,10 @@ def lichi(
     *,
     sigma: ArrayLike | None = None,
     n_steps: int = 6,
-    patch_size: int | Sequence[int] | None = None,
+    patch_size: int | Sequence[Side] | None = None,
     group_size: int | Sequence[int] = (16, 64),
-    window: int | None = None,
-    step: int = 3,
+    window: Side | None = None,
+    step: Side = 3,
     n_scales: int = 2,
     correlation: ArrayLike | None = None,
     channel_axis: int | None = None,
@@ -149,7 +149,7 @@ def lichi(
         return left
 
     def work(values: np.ndarray, noise: Noise) -> np.ndarray:
-        return over_scales(once, values, noise, n_scales)
+        return over_scales(once, values, noise, n_scales, layout.flat)
 
     return in_units_of_noise(X, sigma, correlation, channel_axis, work)
 

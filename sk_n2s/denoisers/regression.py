@@ -16,6 +16,7 @@ from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.parallel import Parallel, delayed
 
 from .._utils.base import BaseDenoiser
+from .._utils.lazy import as_float_data, in_memory, is_lazy, map_blocks
 from ..losses import true_score
 from ..masking.fills import MeanFill
 from ..masking.partitions import default_grid
@@ -171,7 +172,7 @@ class RegressionDenoiser(BaseDenoiser):
         values = values.astype(np.float64)
         if batch is not None and channel is not None:
             batch -= batch > channel
-        reach = max(self.radius, ceil(_TRUNCATE * max(scales)))
+        reach = self._reach(len(axes))
         reaches = tuple(
             0 if a == batch else min(reach, n - 1) for a, n in enumerate(values.shape[:-1])
         )
@@ -202,8 +203,9 @@ class RegressionDenoiser(BaseDenoiser):
 
         Parameters
         ----------
-        X : array-like of one or more axes
-            The noisy data. NaN marks missing entries.
+        X : array-like or dask array of one or more axes
+            The noisy data. NaN marks missing entries. A dask array is denoised block by block,
+            each of which is learnt from alone.
         y : object
             Ignored, present for scikit-learn's interface.
 
@@ -227,9 +229,24 @@ class RegressionDenoiser(BaseDenoiser):
         """True: no prediction depends on its own entry."""
         return True
 
-    def _denoise(self, X: np.ndarray) -> np.ndarray:
+    def _as_data(self, X: Any) -> Any:
+        return as_float_data(X)
+
+    def _denoise(self, X: Any) -> Any:
         self.view_plan(X)
-        return self._invariant(X)
+        if not is_lazy(X):
+            return self._invariant(X)
+        channel, _, axes = self.axes(X.ndim)
+        halo, period = [0] * X.ndim, [1] * X.ndim
+        for axis in axes:
+            halo[axis] = self._reach(len(axes))
+        if channel is not None:
+            period[channel] = 0
+        return map_blocks(self._invariant, X, tuple(halo), tuple(period))
+
+    def _reach(self, n_axes: int) -> int:
+        """Return how far windows reach."""
+        return max(self.radius, ceil(_TRUNCATE * max(self._checked_scales(n_axes))))
 
     def output_and_divergence(  # noqa: D102
         self, X: np.ndarray, noise: Any
@@ -257,7 +274,7 @@ class RegressionDenoiser(BaseDenoiser):
         ValueError
             If `y` does not have the shape of `X`.
         """
-        X = self._checked(X)
+        X = in_memory([self._checked(X)])[0]
         return true_score(X if y is None else y, X, self._denoise)
 
 

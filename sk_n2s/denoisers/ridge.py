@@ -12,7 +12,7 @@ from .._utils.arrays import per_axis
 from ._input import as_data
 from ._mixing import SURE
 from ._noise_units import in_units_of_noise
-from ._steps import Layout, Noise, average_of_groups, reach_of_steps
+from ._steps import Layout, Noise, Side, average_of_groups, reach_of_steps
 from .traits import declare
 
 __all__ = ["nl_ridge"]
@@ -25,11 +25,11 @@ _PATCH_SIZE = {1: (41, 31), 2: (9, 7), 3: (5, 4)}
 def _reach(
     ndim: int,
     *,
-    patch_size: int | Sequence[int] | None,
-    window: int | None,
+    patch_size: int | Sequence[Side] | None,
+    window: Side | None,
     n_refinements: int,
     **_: Any,
-) -> int:
+) -> tuple[int, ...]:
     return reach_of_steps(ndim, 1 + n_refinements, patch_size, window, _PATCH_SIZE)
 
 
@@ -39,10 +39,10 @@ def nl_ridge(
     X: ArrayLike,
     *,
     sigma: ArrayLike | None = None,
-    patch_size: int | Sequence[int] | None = None,
+    patch_size: int | Sequence[Side] | None = None,
     group_size: int | Sequence[int] = (18, 60),
-    window: int | None = None,
-    step: int = 3,
+    window: Side | None = None,
+    step: Side = 3,
     n_refinements: int = 1,
     correlation: ArrayLike | None = None,
     channel_axis: int | None = None,

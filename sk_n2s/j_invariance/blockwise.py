@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from .._utils.arrays import as_float_array
 from .._utils.lazy import as_blocks, map_blocks
 from ..denoisers.calling import name_of
 from ..masking.views import NothingVisible
@@ -51,10 +50,7 @@ def _denoise_block(
     wrapper: Any, noise: NoiseModel | None, block: np.ndarray, *levels: np.ndarray
 ) -> np.ndarray:
     """Return the output for a block, with the part of the map of the noise that belongs to it."""
-    block = np.ma.filled(block, np.nan)
-    if np.isnan(block).all():
-        return block
     try:
-        return wrapper.output_of(as_float_array(block), NoiseModel(levels[0]) if levels else noise)
+        return wrapper.output_of(block, NoiseModel(levels[0]) if levels else noise)
     except NothingVisible:
         return np.full_like(block, np.nan)

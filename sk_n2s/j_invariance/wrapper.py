@@ -383,7 +383,7 @@ class JInvariantWrapper(DenoiserParameters, BaseDenoiser):
         -------
         float
             Without `y`, an estimate of minus (true error + variance of the noise): minus the
-            mean squared difference between the J-invariant prediction and `X`; for a plain
+            mean squared difference between the J-invariant prediction and `X`; for another
             output without a `partition`, which says that the noise of neighbours may be
             dependent, Stein's unbiased risk estimate of that output. With `y`, minus the
             mean squared error of `transform`.
@@ -405,6 +405,7 @@ class JInvariantWrapper(DenoiserParameters, BaseDenoiser):
         """Whether the score is that of the output, and not of the J-invariant prediction.
 
         Under masks the fill is a denoiser, too, so that a denoiser that does nothing would
-        score well by the J-invariant prediction, while its plain output is the noisy data.
+        score well by the J-invariant prediction, while its plain output is the noisy data. A
+        blend is better with parameters that keep more detail than its prediction alone is.
         """
-        return self.output == "plain" and self.partition is None
+        return self.output != "invariant" and self.partition is None

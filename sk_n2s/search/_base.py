@@ -19,7 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._utils.arrays import unmasked
 from .._utils.base import Axes, BaseDenoiser, columns_of
 from .._utils.callbacks import Task, with_callbacks
-from .._utils.lazy import is_lazy
+from .._utils.lazy import as_float_data, is_lazy
 from .._utils.state import LightPickle
 from ..losses import squared_error
 from ..noise.model import NoiseModel
@@ -232,6 +232,9 @@ class BaseSelfSupervisedSearch(
         return {"best_estimator_": best, "refit_time_": time.perf_counter() - start}
 
     # scikit-learn's interface ----------------------------------------------------------
+
+    def _as_data(self, X: Any) -> Any:
+        return as_float_data(X)
 
     @available_if(_refit_done)
     def transform(self, X: Any) -> Any:

@@ -11,7 +11,7 @@ import numpy as np
 from .._utils.base import BaseDenoiser
 from .._utils.readable import readable
 from ..losses import Loss, cross_validated_error, is_entrywise
-from ..masking.views import View
+from ..masking.views import NothingVisible, View
 
 __all__ = ["Answer", "answer", "failed"]
 
@@ -36,6 +36,8 @@ class Answer(NamedTuple):
         Seconds that the denoiser and the comparison took.
     failure : str or None
         The error in a line.
+    is_blind : bool
+        Whether it failed since the view shows no measurement to predict another one from.
     """
 
     candidate: int
@@ -43,6 +45,7 @@ class Answer(NamedTuple):
     fit_time: float
     score_time: float
     failure: str | None = None
+    is_blind: bool = False
 
 
 def answer(
@@ -52,7 +55,7 @@ def answer(
     start = time.perf_counter()
     middle = None
     losses: dict[int, tuple[float, int]] = {}
-    failure = None
+    failure, is_blind = None, False
     try:
         prediction, divergence = _asked(estimator, view)
         middle = time.perf_counter()
@@ -60,9 +63,10 @@ def answer(
     except Exception as error:
         if error_score == "raise":
             raise
-        failure = _in_a_line(error)
+        failure, is_blind = _in_a_line(error), isinstance(error, NothingVisible)
     end = time.perf_counter()
-    return Answer(candidate, losses, (middle or end) - start, end - (middle or end), failure)
+    asked = (middle or end) - start
+    return Answer(candidate, losses, asked, end - (middle or end), failure, is_blind)
 
 
 def failed(candidate: int, error: Exception) -> Answer:

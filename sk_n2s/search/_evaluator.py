@@ -109,6 +109,8 @@ class Evaluator:
         answers = [[*old, *new] for old, new in zip(before, batch.answers, strict=True)]
         for one in (*found, *unseen):
             answers[one.candidate].append(one)
+        # A piece in which nothing can be predicted says nothing, if there are others.
+        answers = [[a for a in per if not a.is_blind] or per for per in answers]
         self.results.add(batch.candidates, answers, shown.n_columns, **more)
         return answers
 

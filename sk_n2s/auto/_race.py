@@ -1,0 +1,273 @@
+"""A race of denoisers on data of known noise, and the average of those that won it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from copy import copy
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+from joblib import effective_n_jobs
+from sklearn.utils.parallel import Parallel, delayed
+
+from .._utils.callbacks import Task
+from .._utils.threads import with_threads
+from .._utils.tiling import middle
+from ..denoisers import gaussian, lichi
+from ..j_invariance.wrapper import JInvariantWrapper
+from ..losses import squared_error
+from ..noise.model import NoiseModel, check_noise
+from ..risk.error_estimate import ErrorEstimate, ratio_of_means, summarise
+from ..stacking import SelfSupervisedStacker
+from ._members import COSTLY, Members, cheap_for_all, members
+from ._scale import Scale
+from ._settings import Settings, Sides
+
+__all__ = ["Race"]
+
+#: The race is run on all of the data up to so many entries, and on a part of that many of more;
+#: the weights do not become better with more.
+_SMALL, _RACE = 2**16, 2**15
+
+#: Up to so many entries, the error is estimated for all of them, which takes as long as denoising;
+#: and so many of a volume, which takes longer for each.
+_PROBED, _PROBED_OF_VOLUMES = 2**23, 2**19
+
+
+#: Where time counts, a costly denoiser that lowers the error by less than this share is dropped.
+_LEAST_GAIN = 0.04
+
+
+class _Shown(NamedTuple):
+    """What denoisers see of the data.
+
+    Attributes
+    ----------
+    X : ndarray of float
+        The data, stabilised where that is needed.
+    noise : NoiseModel
+        The noise of these, by which denoisers are scored.
+    members : dict of str to partial
+        The denoisers, which are told of that noise.
+    """
+
+    X: np.ndarray
+    noise: NoiseModel
+    members: Members
+
+
+class Race:
+    """Denoisers race, each scored by Stein's unbiased risk estimate; the best are averaged.
+
+    Parameters
+    ----------
+    settings : Settings
+        What was asked for.
+    noise : NoiseModel
+        The noise of the data.
+    stabilizer : object or None
+        What makes it white.
+
+    Attributes
+    ----------
+    weights, scores : dict of str to float
+        The shares of those chosen, and the estimated errors of all that raced.
+    error_estimate : ErrorEstimate
+        That of the average.
+    """
+
+    weights: dict[str, float]
+    scores: dict[str, float]
+    error_estimate: ErrorEstimate
+    _sides: Sides
+
+    def __init__(self, settings: Settings, noise: NoiseModel, stabilizer: Any) -> None:
+        self._settings, self._noise, self.stabilizer = settings, noise, stabilizer
+
+    def fit(self, X: np.ndarray, progress: Task) -> np.ndarray:
+        """Run the race, and return the denoised data."""
+        axes = self._settings.axes(X.ndim)
+        self._sides = Sides.of(X, axes, self._settings.spacing)
+        n_raced = _SMALL if X.size <= _SMALL else _RACE
+        part = middle(X.shape, n_raced, axes.channel, axes.batch)
+        shown = self._shown(X)
+        stacker = self._stacker(shown, shown.members, part)
+        output, divergence = stacker.fit_with_divergence(shown.X[part], progress)
+        scores = stacker.scores_
+        if output.shape != X.shape:
+            kept = self._worth_it(stacker, shown, part)
+            if self._is_probed(X):
+                # What is worth its weight runs on all of the data anyway, and is weighed by them.
+                part = (slice(None),) * X.ndim
+                kept |= cheap_for_all(shown.members, axes)
+            if not set(stacker.weights_) == kept:
+                stacker = self._stacker(shown, [n for n in shown.members if n in kept], part)
+                output, divergence = stacker.fit_with_divergence(shown.X[part], progress)
+                scores = {**scores, **stacker.scores_}
+        self.weights = {name: w for name, w in stacker.weights_.items() if w}
+        of_part = self.stabilizer.within(part) if self._is_scaled else self.stabilizer
+        restored = self._restored(output, of_part)
+        if self.stabilizer is not None:
+            variance = shown.noise.within(part).variance(shown.X[part])
+            derivative = divergence / (2 * variance)
+            divergence = _unstabilised(
+                X[part], restored, derivative, self._noise.within(part), of_part
+            )
+        whole = restored.shape == X.shape
+        denoised = restored if whole else self._average(shown)
+        self.error_estimate = self._estimate(X, denoised, X[part], restored, divergence, part)
+        mean = float(np.nanmean(shown.noise.variance(shown.X)))
+        self.scores = {name: -s - mean for name, s in scores.items()}
+        return denoised
+
+    def denoise(self, X: np.ndarray) -> np.ndarray:
+        """Return what other data come to."""
+        return self._average(self._shown(X))
+
+    def told(self, noise: NoiseModel, stabilizer: Any) -> Race:
+        """Return the same choice of denoisers, for other noise of that kind."""
+        other = copy(self)
+        other._noise, other.stabilizer = noise, stabilizer
+        return other
+
+    # Steps ------------------------------------------------------------------------------
+
+    @property
+    def _is_scaled(self) -> bool:
+        return isinstance(self.stabilizer, Scale)
+
+    def _is_probed(self, X: np.ndarray) -> bool:
+        """Return whether the error is estimated for all of the data."""
+        n_axes, effort = len(self._settings.axes(X.ndim).neighbours), self._settings.effort
+        if n_axes == 1 or effort == "best":
+            return X.size <= _PROBED
+        return effort != "fast" and X.size <= (_PROBED if n_axes == 2 else _PROBED_OF_VOLUMES)
+
+    def _worth_it(
+        self, stacker: SelfSupervisedStacker, shown: _Shown, part: tuple[slice, ...]
+    ) -> set[str]:
+        """Return those that have a weight, but the costly ones that gain little."""
+        n_axes, effort = len(self._settings.axes(shown.X.ndim).neighbours), self._settings.effort
+        least = _LEAST_GAIN if effort == "fast" or (n_axes > 2 and effort != "best") else 0.0
+        variance = float(np.nanmean(shown.noise.within(part).variance(shown.X[part])))
+        out = {name for name, weight in stacker.weights_.items() if not weight}
+        for name in sorted(stacker.weights_, key=stacker.weights_.__getitem__):
+            before = stacker.loss_without(out)
+            is_costly = shown.members[name].func in COSTLY and name not in out
+            if is_costly and len(out) + 1 < len(stacker.weights_):
+                after = stacker.loss_without({name, *out})
+                if after - before < least * max(before - variance, 0.0):
+                    out.add(name)
+        return set(stacker.weights_) - out
+
+    def _stacker(
+        self, shown: _Shown, names: Iterable[str], part: tuple[slice, ...]
+    ) -> SelfSupervisedStacker:
+        """Return what finds the weights of members on a part of the data."""
+        return SelfSupervisedStacker(
+            [(name, self._wrapped(shown.members[name], part)) for name in names],
+            noise=shown.noise.within(part),
+            n_jobs=self._settings.n_jobs,
+        )
+
+    def _shown(self, X: np.ndarray) -> _Shown:
+        """Return what denoisers see of the data, and the denoisers."""
+        axes, noise = self._settings.axes(X.ndim), self._noise
+        shown = X if self.stabilizer is None else self.stabilizer.transform(X)
+        if self.stabilizer is None:
+            noise = check_noise(noise, X)
+        elif self._is_scaled:
+            noise = noise.replace(level=check_noise(noise, X).level / self.stabilizer.scale)
+        else:
+            level: float | np.ndarray = 1.0
+            if axes.batch is None:
+                # For few counts the variance is less than 1, by how much a first look tells.
+                look = self._wrapped(partial(lichi, sigma=1.0, n_steps=2, step=6), None)
+                signal = self.stabilizer.inverse_transform(look.fit(shown).transform(shown))
+                level = np.sqrt(self.stabilizer.variance(signal))
+            noise = NoiseModel(level, correlation=noise.correlation)
+        variance = np.broadcast_to(noise.variance(shown), X.shape)
+        mean = float(np.mean(variance))
+        told: float | np.ndarray = float(np.sqrt(mean))
+        gaps = np.isnan(shown)
+        if axes.batch is None and (gaps.any() or not noise.is_uniform):
+            # What is filled in errs by more than the noise.
+            told = np.sqrt(np.where(gaps, self._variance_of_fill(shown, mean), variance))
+        return _Shown(shown, noise, members(self._settings.effort, noise, told, axes, self._sides))
+
+    def _variance_of_fill(self, X: np.ndarray, variance: float) -> float:
+        """Return the mean squared error of what stands for missing entries."""
+        wrapper = JInvariantWrapper(gaussian, sigma=0.7, **self._settings.lone)
+        return max(-wrapper.fit(X).score(X) - variance, variance)
+
+    def _restored(self, X: np.ndarray, stabilizer: Any) -> np.ndarray:
+        return X if stabilizer is None else stabilizer.inverse_transform(X)
+
+    def _wrapped(self, denoiser: partial, part: tuple[slice, ...] | None) -> JInvariantWrapper:
+        """Return a member of the race on a part of the data."""
+        sigma = denoiser.keywords.get("sigma")
+        if part is not None and isinstance(sigma, np.ndarray):
+            denoiser = partial(denoiser.func, **{**denoiser.keywords, "sigma": sigma[part]})
+        return JInvariantWrapper(denoiser, output="plain", **self._settings.lone)
+
+    def _average(self, shown: _Shown) -> np.ndarray:
+        """Return the average of those denoisers that have a weight."""
+        n_jobs = self._settings.n_jobs
+        found = Parallel(n_jobs=n_jobs)(
+            delayed(with_threads)(
+                effective_n_jobs(n_jobs),
+                _denoised,
+                self._wrapped(shown.members[name], None),
+                shown.X,
+            )
+            for name in self.weights
+        )
+        total = np.zeros_like(shown.X)
+        for weight, each in zip(self.weights.values(), found, strict=True):
+            total += total.dtype.type(weight) * each
+        return self._restored(total, self.stabilizer)
+
+    def _estimate(
+        self,
+        X: np.ndarray,
+        output: np.ndarray,
+        raced: np.ndarray,
+        restored: np.ndarray,
+        divergence: np.ndarray,
+        part: tuple[slice, ...],
+    ) -> ErrorEstimate:
+        """Return the estimated error of the whole, of which a part was probed."""
+        variance = np.broadcast_to(self._noise.variance(X), X.shape)
+        residual = squared_error(raced, restored)
+        if raced.shape == X.shape:
+            return summarise(residual + divergence, X, output, self._noise)
+        # What is probed is how much smaller the squared residuals are than the noise: the ratio
+        # of 1 − ∂hᵢ/∂xᵢ to (x − h)²/σ², which is much the same all over the data.
+        free = variance[part] - divergence / 2
+        ratio, error = ratio_of_means(free, residual, self._settings.axes(X.ndim).channel)
+        residual = squared_error(X, output)
+        losses = 2 * variance + (1 - 2 * ratio) * residual
+        return summarise(losses, X, output, self._noise, float(np.nanmean(2 * error * residual)))
+
+
+def _unstabilised(
+    X: np.ndarray, output: np.ndarray, derivative: np.ndarray, noise: NoiseModel, stabilizer: Any
+) -> np.ndarray:
+    """Return the divergence term on the data's own scale, by the chain rule."""
+    # From x to the stabilised data, through the average, and back.
+    shown, step = stabilizer.transform(output), 1e-3
+    back = stabilizer.inverse_transform(shown + step)
+    back = (back - stabilizer.inverse_transform(shown - step)) / (2 * step)
+    gain = 0.0 if noise.curve is None or noise.curve.relative else noise.curve.gain
+    slope = stabilizer.slope(X)
+    if gain > 0:
+        # What one count less changes is the right answer (Luisier, Blu & Unser 2011, theorem
+        # 1), and the derivative that of a small change, which denoisers follow more.
+        step = (stabilizer.transform(X) - stabilizer.transform(X - gain)) / gain
+        slope = (slope + step) / 2
+    return 2 * noise.variance(X) * back * derivative * slope
+
+
+def _denoised(wrapper: JInvariantWrapper, X: np.ndarray) -> np.ndarray:
+    return wrapper.fit(X).transform(X)

@@ -1,0 +1,94 @@
+"""What an `AutoDenoiser` was asked for, and how far entries of its data are apart."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .._utils.arrays import split_axes
+from .._utils.base import Axes
+
+__all__ = ["Sides", "Settings"]
+
+#: How much flatter patches are that are flat, along the axis along which data differ the most.
+_FLATTER = 4.0
+
+#: Windows are stretched by this power of what patches are.
+_OF_WINDOW = 0.5
+
+
+class Settings(NamedTuple):
+    """The parameters of an `AutoDenoiser`, but that for the noise."""
+
+    effort: str
+    channel_axis: int | None
+    batch_axis: int | None
+    spacing: tuple[float, ...] | None
+    n_jobs: int | None
+
+    def axes(self, ndim: int) -> Axes:
+        """Return the axes of data by what lies along them."""
+        return Axes(*split_axes(ndim, self.channel_axis, self.batch_axis))
+
+    @property
+    def lone(self) -> dict[str, Any]:
+        """The axes along which entries are not neighbours, as functions take them."""
+        return {"channel_axis": self.channel_axis, "batch_axis": self.batch_axis}
+
+
+class Sides(NamedTuple):
+    """Sides of patches and windows, where entries are not equally far apart.
+
+    Attributes
+    ----------
+    spacing : tuple of float
+        How far entries are apart along each axis; its geometric mean is 1.
+    coarsest : int or None
+        The axis of a volume along which neighbours differ the most; None for signals and images.
+    """
+
+    spacing: tuple[float, ...]
+    coarsest: int | None
+
+    @classmethod
+    def of(cls, X: np.ndarray, axes: Axes, spacing: tuple[float, ...] | None) -> Sides:
+        """Return the sides that suit data."""
+        n = len(axes.neighbours)
+        known = np.ones(n) if spacing is None else np.asarray(spacing, dtype=float)
+        known = known / np.exp(np.mean(np.log(known)))
+        coarsest = None
+        if n > 2:
+            # Independent noise adds the same along all axes.
+            change = [np.square(np.diff(X, axis=a)) for a in axes.neighbours if X.shape[a] > 1]
+            long = [k for k, a in enumerate(axes.neighbours) if X.shape[a] > 1]
+            means = [float(np.nanmean(c)) if np.isfinite(c).any() else 0.0 for c in change]
+            coarsest = long[int(np.argmax(means))] if long else None
+        return cls(tuple(known.tolist()), coarsest)
+
+    def flatter(self) -> Sides:
+        """Return sides of patches that are flat along the coarsest axis."""
+        assert self.coarsest is not None
+        spacing = np.array(self.spacing)
+        spacing[self.coarsest] *= _FLATTER
+        return self._replace(spacing=tuple(spacing / np.exp(np.mean(np.log(spacing)))))
+
+    @property
+    def are_equal(self) -> bool:
+        """Whether they are the same along all axes."""
+        return bool(np.ptp(self.spacing) < 1e-9)
+
+    def patch(self, side: int) -> Any:
+        """Return sides of patches of about as many entries as those of one side have."""
+        return side if self.are_equal else self._stretched(side, 1.0)
+
+    def window(self, side: int) -> Any:
+        """Return sides of a window of about as many entries."""
+        return side if self.are_equal else self._stretched(side, _OF_WINDOW)
+
+    def deviation(self, sigma: float) -> float | tuple[float, ...]:
+        """Return the standard deviations of a Gaussian, in entries."""
+        return sigma if self.are_equal else tuple(sigma / s for s in self.spacing)
+
+    def _stretched(self, side: int, power: float) -> tuple[int, ...]:
+        return tuple(max(1, round(side / s**power)) for s in self.spacing)
