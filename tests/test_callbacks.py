@@ -7,10 +7,12 @@ import pytest
 from sklearn.model_selection import GridSearchCV
 
 from sk_n2s import (
+    AutoDenoiser,
     JInvariantWrapper,
     SelfSupervisedHalvingSearchCV,
     SelfSupervisedRandomizedSearchCV,
     SelfSupervisedSearchCV,
+    SelfSupervisedStacker,
     WholeArray,
 )
 from sk_n2s.denoisers import median
@@ -76,6 +78,27 @@ def test_the_other_searches(search, rounds, tmp_path):
     told = [int(line.split()[2]) for line in lines if line.startswith("begin candidates")]
     assert len(told) == rounds == getattr(fitted, "n_iterations_", 1)
     assert lines.count("end evaluation 0") == sum(told)
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_every_member_of_a_stacker_is_told(n_jobs, tmp_path):
+    diary = Diary(tmp_path / "diary")
+    members = [(str(r), JInvariantWrapper(median, radius=r)) for r in (1, 2, 3)]
+    SelfSupervisedStacker(members, n_jobs=n_jobs).set_callbacks(diary).fit(X)
+    lines = diary.lines()
+    assert lines[:3] == ["setup fit None", "begin fit None", "begin members 3"]
+    assert lines.count("begin member 0") == lines.count("end member 0") == 3
+    assert lines[-2:] == ["end fit None", "teardown fit None"]
+    SelfSupervisedStacker(members).set_callbacks(diary).fit_transform(X)
+    assert diary.lines().count("end member 0") == 6
+
+
+def test_every_denoiser_that_races_is_told(tmp_path):
+    diary = Diary(tmp_path / "diary")
+    auto = AutoDenoiser("fast", noise=1.0).set_callbacks(diary).fit(X)
+    lines = diary.lines()
+    assert lines.count("end member 0") == len(auto.scores_)
+    assert lines[-2:] == ["end fit None", "teardown fit None"]
 
 
 def test_failures_take_nothing_with_them(tmp_path):

@@ -4,7 +4,7 @@ from scipy import ndimage
 from skimage import data
 from skimage.restoration import estimate_sigma
 
-from sk_n2s import JInvariantWrapper
+from sk_n2s import AutoDenoiser, JInvariantWrapper
 from sk_n2s.denoisers import gaussian, tv
 from sk_n2s.noise import (
     NoiseCurve,
@@ -12,6 +12,7 @@ from sk_n2s.noise import (
     estimate_noise,
     estimate_noise_correlation,
     estimate_noise_curve,
+    estimate_noise_map,
     estimate_noise_model,
 )
 from sk_n2s.risk.noise_level import noise_of
@@ -509,3 +510,22 @@ def test_lines_that_are_all_there_is_are_noise_if_they_are_normal(law, rng):
         assert not model.lines
         assert model.level == pytest.approx(0.3, rel=0.05)
         assert "lines" in model.doubts[0]
+
+
+@pytest.mark.parametrize("role", ["batch_axis", "channel_axis"])
+def test_an_item_or_a_channel_that_was_not_measured_says_nothing(role, rng):
+    measured = rng.normal(scale=2.0, size=(3, 64, 64))
+    X = np.insert(measured, 1, np.nan, axis=0)
+    assert estimate_noise(X, **{role: 0}) == pytest.approx(2.0, rel=0.04)
+    model = estimate_noise_model(X, **{role: 0})
+    assert model.level == pytest.approx(2.0, rel=0.04) and not model.is_correlated
+    assert estimate_noise_map(X, **{role: 0}).is_uniform
+    denoised = AutoDenoiser("fast", **{role: 0}).fit_transform(X)
+    assert np.isfinite(denoised).all() and np.mean(denoised[[0, 2, 3]] ** 2) < 0.1 * 4
+
+
+def test_no_entry_that_was_measured_in_all_channels(rng):
+    X = rng.normal(size=(2, 64, 64))
+    X[0] = np.nan
+    with pytest.raises(ValueError, match="no entry that was measured in all channels"):
+        estimate_noise_correlation(X, max_lag=3, channel_axis=0)

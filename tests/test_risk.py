@@ -259,6 +259,23 @@ def test_outputs_are_ranked_on_one_scale(noisy, clean):
     assert by_default.best_score_ == pytest.approx(by_default.score(noisy))
 
 
+@pytest.mark.parametrize("sigma", [0.03, 0.1])
+def test_a_blend_is_chosen_by_its_own_error(sigma, rng):
+    clean = np.repeat([0.0, 1.0, 0.3, 0.8, 0.5, 0.1], 300)
+    noisy = clean + rng.normal(scale=sigma, size=clean.size)
+    wrapper = JInvariantWrapper(gaussian, output="blend", noise=sigma)
+    search = SelfSupervisedSearchCV(wrapper, {"sigma": [0.7, 1.5, 3.0, 6.0, 12.0]}).fit(noisy)
+    errors = [
+        np.mean((wrapper.set_params(**p).fit(noisy).transform(noisy) - clean) ** 2)
+        for p in search.cv_results_["params"]
+    ]
+    assert errors[search.best_index_] < 1.05 * min(errors)
+    by_prediction = SelfSupervisedSearchCV(
+        wrapper.set_params(output="invariant"), search.param_grid
+    )
+    assert by_prediction.fit(noisy).best_params_["sigma"] < search.best_params_["sigma"]
+
+
 def test_a_partition_or_the_noise_says_that_neighbours_are_dependent(rng):
     clean = np.sin(np.arange(60) / 4) * np.ones((60, 1))
     stripes = clean + rng.normal(size=60)  # whole columns have the same error

@@ -71,6 +71,14 @@ def test_plain_and_blended_outputs_of_one_denoiser(noisy, clean):
     assert np.mean((denoised - clean) ** 2) < min(alone)
 
 
+def test_the_loss_without_some_members_is_that_of_a_stacker_without_them(noisy):
+    stacker = SelfSupervisedStacker(_members("plain"), noise=0.1).fit(noisy)
+    assert stacker.loss_without([]) == pytest.approx(-stacker.score(noisy), rel=1e-6)
+    others = SelfSupervisedStacker(_members("plain", ["gaussian", "wavelet"]), noise=0.1).fit(noisy)
+    found = stacker.loss_without(["median", "tv", "nl_means"])
+    assert found == pytest.approx(-others.score(noisy), rel=1e-6)
+
+
 def test_of_j_invariant_members_no_noise_level_is_needed(noisy):
     stacker = SelfSupervisedStacker(_members("invariant")).fit(noisy)
     assert not hasattr(stacker, "noise_")

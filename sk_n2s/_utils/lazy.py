@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 #: Bytes of a block, about, that a file is read in.
-_BLOCK = 2**24
+_BLOCK = 2**23
 
 
 def is_lazy(X: Any) -> bool:

@@ -100,9 +100,9 @@ class Blockwise:
 
     def denoise(self, X: np.ndarray) -> np.ndarray:
         """Return what a block comes to, or other data in memory."""
-        shown = X[np.newaxis] if self._are_items else X
-        found = self._inner.denoise(shown, anew=self._is_uneven)
-        return found[0] if self._are_items else found
+        if self._is_uneven:
+            return self._inner.denoise_anew(X, self.settings)
+        return self._inner.denoise(X[np.newaxis])[0] if self._are_items else self._inner.denoise(X)
 
 
 def _differs(noise: NoiseModel, ndim: int, channel: int | None) -> bool:

@@ -64,17 +64,20 @@ class Denoising:
         self.way = self._way(X, noise, stabilizer)
         return self.way.fit(X, progress)
 
-    def denoise(self, X: np.ndarray, anew: bool = False) -> np.ndarray:
-        """Return what other data come to, with noise of that kind, or at a level of their own."""
-        X, _ = without_outliers(X, self.settings)
-        if self._is_heavy:
-            X, _ = without_rare_values(X, self.settings)
-        if not anew:
-            return self.way.denoise(X)
-        level = estimate_noise_map(X, **self.settings.lone).map
-        noise = NoiseModel(level, correlation=self.noise.correlation)
-        assert isinstance(self.way, Race)  # for noise of a level
-        return self.way.told(*look_at_noise(noise, X, self.settings)).denoise(X)
+    def denoise(self, X: np.ndarray) -> np.ndarray:
+        """Return what other data come to, with noise of that kind."""
+        return self.way.denoise(self._cleaned(X, self.settings))
+
+    def denoise_anew(self, X: np.ndarray, settings: Settings) -> np.ndarray:
+        """Return what data of other axes come to, by the same denoisers at levels of their own."""
+        X = self._cleaned(X, settings)
+        noise = NoiseModel(estimate_noise_map(X, **settings.lone).map)
+        assert isinstance(self.way, Race)  # for independent noise of a level
+        return self.way.told(settings, *look_at_noise(noise, X, settings)).denoise(X)
+
+    def _cleaned(self, X: np.ndarray, settings: Settings) -> np.ndarray:
+        X, _ = without_outliers(X, settings)
+        return without_rare_values(X, settings)[0] if self._is_heavy else X
 
     def _way(self, X: np.ndarray, noise: NoiseModel, stabilizer: Any) -> Way:
         axes = self.settings.axes(X.ndim)

@@ -125,10 +125,10 @@ class Race:
         """Return what other data come to."""
         return self._average(self._shown(X))
 
-    def told(self, noise: NoiseModel, stabilizer: Any) -> Race:
-        """Return the same choice of denoisers, for other noise of that kind."""
+    def told(self, settings: Settings, noise: NoiseModel, stabilizer: Any) -> Race:
+        """Return the same choice of denoisers, for data of other axes and noise."""
         other = copy(self)
-        other._noise, other.stabilizer = noise, stabilizer
+        other._settings, other._noise, other.stabilizer = settings, noise, stabilizer
         return other
 
     # Steps ------------------------------------------------------------------------------

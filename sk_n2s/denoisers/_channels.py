@@ -49,7 +49,8 @@ class Channels:
         middle = middle.reshape(n, -1).astype(np.float64)
         common = middle @ middle.T
         power = np.maximum(np.diag(common), np.finfo(float).tiny)
-        between = np.abs(common / np.sqrt(np.outer(power, power)))[~np.eye(n, dtype=bool)]
+        size = np.sqrt(power)
+        between = np.abs(common / np.outer(size, size))[~np.eye(n, dtype=bool)]
         self.are_related = bool((between > _RELATED).any())
         self._axes = np.linalg.eigh(common)[1][:, ::-1].T  # the first varies most
         power = np.var(self._axes.astype(flat.dtype) @ flat, axis=1, dtype=np.float64)

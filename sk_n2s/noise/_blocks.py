@@ -111,6 +111,8 @@ def _squares(X: np.ndarray, measured: np.ndarray | None) -> tuple[np.ndarray, np
 
 def _blocks(X: np.ndarray, measured: np.ndarray | None = None) -> _Blocks:
     """Measure the blocks of an array, without those where a sensor has saturated."""
+    if measured is not None and not measured.any():
+        return _Blocks(*(np.empty(0) for _ in range(3)))
     squares, known = _squares(X, measured)
     if known.mean() < _FEWEST:  # take what was measured as one signal, in its order
         X = X[measured]

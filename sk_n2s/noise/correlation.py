@@ -203,6 +203,9 @@ def estimate_noise_correlation(
         )
     part, *lone = sample(X, channel, batch, _MOST)
     parts = list(_parts(part, *lone))
+    if not any(measured is None or measured.any() for _, measured in parts):
+        raise ValueError("X holds no entry that was measured in all channels: leave channels out.")
+    parts = [(v, measured) for v, measured in parts if measured is None or measured.any()]
     sides = block_sides([values.shape[1:] for values, _ in parts])
     usable = [usable_blocks(values, measured, sides) for values, measured in parts]
     has_gaps = any(measured is not None for _, measured in parts)

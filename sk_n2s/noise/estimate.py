@@ -251,6 +251,9 @@ def _cautious(model: NoiseModel, share: float) -> NoiseModel:
 
 def _correlation(X: np.ndarray, channel: int | None, batch: int | None) -> NoiseCorrelation | None:
     """Return the correlation as far as the data allow; None if they are too small to tell any."""
+    if channel is not None:
+        measured = ~np.isnan(X).all(axis=tuple(a for a in range(X.ndim) if a != channel))
+        X = X if measured.all() else np.compress(measured, X, axis=channel)
     shortest = min((X.shape[a] for a in split_axes(X.ndim, channel, batch)[2]), default=1)
     try:
         return estimate_noise_correlation(
