@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from numbers import Integral
 from typing import Any
 
@@ -191,9 +191,16 @@ class SelfSupervisedStacker(MetaEstimatorMixin, BaseDenoiser):
         return as_float_data(X)
 
     def fit_with_divergence(
-        self, X: Any, progress: Task | None = None
+        self,
+        X: Any,
+        progress: Task | None = None,
+        left_out: Callable[[SelfSupervisedStacker], Container[str]] | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Find the weights, and return the average and its divergence term."""
+        """Find the weights, and return the average and its divergence term.
+
+        ``left_out(self)`` returns the names of members that get no weight; it may ask
+        `loss_without` and `best_weights`.
+        """
         self._validate_params()
         names, members = self._members()
         array = self._as_data(X)
@@ -218,7 +225,8 @@ class SelfSupervisedStacker(MetaEstimatorMixin, BaseDenoiser):
         divergences = np.array(
             [np.mean(np.broadcast_to(d, array.shape), where=known, dtype=float) for _, d in answers]
         )
-        weights = simplex_weights(products, divergences)
+        self._terms = names, products, divergences
+        weights, _ = self._best_average(() if left_out is None else left_out(self))
         output, divergence = _average(weights.tolist(), answers, array)
         losses = squared_error(array, output) + divergence
         estimate = summarise(losses, array, output, noise)
@@ -231,9 +239,12 @@ class SelfSupervisedStacker(MetaEstimatorMixin, BaseDenoiser):
         self.scores_ = dict(zip(names, (-np.diag(products) - divergences).tolist(), strict=True))
         self.error_estimate_: ErrorEstimate = estimate
         self._score = -float(np.nanmean(losses, dtype=np.float64))
-        self._terms = products, divergences
         self._digest = digest(array)
         return output, divergence
+
+    def best_weights(self, left_out: Container[str] = ()) -> dict[str, float]:
+        """Return the weights of the best average of the other members, by name."""
+        return dict(zip(self._terms[0], self._best_average(left_out)[0].tolist(), strict=True))
 
     def loss_without(self, left_out: Container[str]) -> float:
         """Return the loss of the best average of the other members.
@@ -248,11 +259,15 @@ class SelfSupervisedStacker(MetaEstimatorMixin, BaseDenoiser):
         float
             The estimated error of that average, plus the variance of the noise.
         """
-        products, divergences = self._terms
-        kept = [i for i, name in enumerate(self.weights_) if name not in left_out]
-        Q, b = products[np.ix_(kept, kept)], divergences[kept]
-        w = simplex_weights(Q, b)
-        return float(w @ Q @ w + b @ w)
+        return self._best_average(left_out)[1]
+
+    def _best_average(self, left_out: Container[str]) -> tuple[np.ndarray, float]:
+        """Return the weights of the best average without some members, and its loss."""
+        names, products, divergences = self._terms
+        kept = [i for i, name in enumerate(names) if name not in left_out]
+        weights = np.zeros(len(names))
+        weights[kept] = simplex_weights(products[np.ix_(kept, kept)], divergences[kept])
+        return weights, float(weights @ products @ weights + divergences @ weights)
 
     @property
     def is_j_invariant(self) -> bool:

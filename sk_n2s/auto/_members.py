@@ -23,7 +23,7 @@ COSTLY = (dct, lichi, nl_means, nl_ridge)
 #: What `lichi` is told, by effort, for signals, images and volumes: in how many steps, and the
 #: distance of reference patches.
 _STEPS = {
-    "fast": ((4, 30), (4, 6), (4, 4)),
+    "fast": ((4, 30), (4, 7), (4, 4)),
     "balanced": ((4, 24), (6, 6), (5, 4)),
     "best": ((6, 16), (6, 3), (6, 3)),
 }

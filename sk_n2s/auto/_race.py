@@ -89,22 +89,21 @@ class Race:
         """Run the race, and return the denoised data."""
         axes = self._settings.axes(X.ndim)
         self._sides = Sides.of(X, axes, self._settings.spacing)
-        n_raced = _SMALL if X.size <= _SMALL else _RACE
-        part = middle(X.shape, n_raced, axes.channel, axes.batch)
+        is_small = X.size <= _SMALL
+        part = middle(X.shape, _SMALL if is_small else _RACE, axes.channel, axes.batch)
         shown = self._shown(X)
         stacker = self._stacker(shown, shown.members, part)
-        output, divergence = stacker.fit_with_divergence(shown.X[part], progress)
+        frugal = None if is_small else partial(self._not_worth_it, shown, part)
+        output, divergence = stacker.fit_with_divergence(shown.X[part], progress, frugal)
         scores = stacker.scores_
-        if output.shape != X.shape:
-            kept = self._worth_it(stacker, shown, part)
-            if self._is_probed(X):
-                # What is worth its weight runs on all of the data anyway, and is weighed by them.
-                part = (slice(None),) * X.ndim
-                kept |= cheap_for_all(shown.members, axes)
-            if not set(stacker.weights_) == kept:
-                stacker = self._stacker(shown, [n for n in shown.members if n in kept], part)
-                output, divergence = stacker.fit_with_divergence(shown.X[part], progress)
-                scores = {**scores, **stacker.scores_}
+        if output.shape != X.shape and self._is_probed(X):
+            # What is worth its weight runs on all of the data anyway, and is weighed by them.
+            part = (slice(None),) * X.ndim
+            chosen = {name for name, weight in stacker.weights_.items() if weight}
+            chosen |= cheap_for_all(shown.members, axes)
+            stacker = self._stacker(shown, [n for n in shown.members if n in chosen], part)
+            output, divergence = stacker.fit_with_divergence(shown.X, progress)
+            scores = {**scores, **stacker.scores_}
         self.weights = {name: w for name, w in stacker.weights_.items() if w}
         of_part = self.stabilizer.within(part) if self._is_scaled else self.stabilizer
         restored = self._restored(output, of_part)
@@ -144,22 +143,22 @@ class Race:
             return X.size <= _PROBED
         return effort != "fast" and X.size <= (_PROBED if n_axes == 2 else _PROBED_OF_VOLUMES)
 
-    def _worth_it(
-        self, stacker: SelfSupervisedStacker, shown: _Shown, part: tuple[slice, ...]
+    def _not_worth_it(
+        self, shown: _Shown, part: tuple[slice, ...], stacker: SelfSupervisedStacker
     ) -> set[str]:
-        """Return those that have a weight, but the costly ones that gain little."""
+        """Return the costly denoisers that gain little, where time counts."""
         n_axes, effort = len(self._settings.axes(shown.X.ndim).neighbours), self._settings.effort
-        least = _LEAST_GAIN if effort == "fast" or (n_axes > 2 and effort != "best") else 0.0
+        out: set[str] = set()
+        if effort == "best" or (effort == "balanced" and n_axes < 3):
+            return out
         variance = float(np.nanmean(shown.noise.within(part).variance(shown.X[part])))
-        out = {name for name, weight in stacker.weights_.items() if not weight}
-        for name in sorted(stacker.weights_, key=stacker.weights_.__getitem__):
-            before = stacker.loss_without(out)
-            is_costly = shown.members[name].func in COSTLY and name not in out
-            if is_costly and len(out) + 1 < len(stacker.weights_):
-                after = stacker.loss_without({name, *out})
-                if after - before < least * max(before - variance, 0.0):
-                    out.add(name)
-        return set(stacker.weights_) - out
+        weights = stacker.best_weights()
+        costly = [name for name in weights if shown.members[name].func in COSTLY and weights[name]]
+        for name in sorted(costly, key=weights.__getitem__):
+            before, after = stacker.loss_without(out), stacker.loss_without({name, *out})
+            if after - before < _LEAST_GAIN * max(before - variance, 0.0):
+                out.add(name)
+        return out
 
     def _stacker(
         self, shown: _Shown, names: Iterable[str], part: tuple[slice, ...]

@@ -14,6 +14,9 @@ __all__ = ["Average", "Grid", "Tile", "most_similar"]
 #: Reference patches that are worked on together, which bounds the memory.
 _TILE = 256
 
+#: References that are further apart than this are far apart.
+_FAR = 4
+
 
 class Tile(NamedTuple):
     """Neighbouring reference patches, and what they see.
@@ -56,7 +59,9 @@ class Grid:
 
         References are every `step`-th position, and the last.
         """
-        side = max(1, round(_TILE ** (1 / len(self.shape))))
+        # Windows of references far apart overlap less, and fewer of them share a product.
+        apart = max(self._steps) > _FAR
+        side = max(1, round((_TILE // (1 + apart)) ** (1 / len(self.shape))))
         axes = []
         for q, step in zip(self.positions, self._steps, strict=True):
             places = np.unique(np.append(np.arange(0, q, step), q - 1))
