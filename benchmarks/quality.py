@@ -1,15 +1,15 @@
 """What the result is worth: against the best denoiser that is told what nobody knows.
 
-Eight tables: `lichi` and `nl_ridge` against BM3D, all told the noise level; `AutoDenoiser`, told
+Nine tables: `lichi` and `nl_ridge` against BM3D, all told the noise level; `AutoDenoiser`, told
 nothing, against BM3D told it, on Gaussian noise and (between Anscombe's transform and its inverse)
 on counts; what the choice of parameters without clean data loses; how often a plain output is the
 noisy image; how far the estimated PSNR is off; what blending gains; colours, against BM3D told the
-level; signals, against the best wavelet. BM3D is run if the package `bm3d` is installed (its
-licence is non-commercial); noise is from `default_rng(3)`, not clipped.
+level; signals, against the best wavelet; volumes and films. BM3D is run if the package `bm3d` is
+installed (its licence is non-commercial); noise is from `default_rng(3)`, not clipped.
 
 By default two images of 256×256; `--full` takes all images in full, which takes hours; with
 `--only` some of the parts: `told` (tables 1, 2), `choice` (3, 4, 5), `blend` (6), `colour` (7),
-`signals` (8); `--effort` is that of AutoDenoiser.
+`signals` (8), `volumes` (9); `--effort` is that of AutoDenoiser.
 """
 
 from benchmarks import _common  # noqa: F401  one thread, before NumPy is loaded
@@ -17,8 +17,10 @@ from benchmarks import _common  # noqa: F401  one thread, before NumPy is loaded
 import sys  # isort: skip
 import warnings  # isort: skip
 from functools import partial  # isort: skip
+from itertools import product  # isort: skip
 
 import numpy as np
+from scipy import ndimage
 
 from benchmarks._common import arguments, cpu_seconds, images, psnr, table
 from sk_n2s import AutoDenoiser, GeneralizedAnscombe, JInvariantWrapper, SelfSupervisedSearchCV
@@ -141,31 +143,36 @@ def _heart(n):
     return sum(a * np.exp(-(((phase - m) / s) ** 2) / 2) for m, s, a in [*waves, (0.65, 0.04, 0.3)])
 
 
-def _best_wavelet(X, clean, sigma):
-    """Return the best of soft and hard, haar and sym8, by SURE and universal, cycle-spun."""
+def _threshold(band, sigma, rule, n):
+    """Return the universal threshold, or that of the smallest estimate of the error."""
+    if rule == "universal":
+        return sigma * np.sqrt(2 * np.log(n))
+    power = np.sort(np.square(band / sigma))
+    k = np.arange(1, band.size + 1)
+    risk = band.size - 2 * k + np.cumsum(power) + (band.size - k) * power
+    return sigma * np.sqrt(power[np.argmin(risk)])
+
+
+def _shrunk(X, sigma, basis, mode, rule):
+    """Return a signal whose wavelet coefficients were shrunk, cycle-spun."""
     import pywt
 
+    total = np.zeros_like(X)
+    for k in range(16):
+        bands = pywt.wavedec(np.roll(X, 37 * k), basis, "periodization", level=12)
+        for i, band in enumerate(bands[1:], start=1):
+            bands[i] = pywt.threshold(band, _threshold(band, sigma, rule, X.size), mode)
+        once = pywt.waverec(bands, basis, "periodization")
+        total += np.roll(once[: X.size], -37 * k) / 16
+    return total
+
+
+def _best_wavelet(X, clean, sigma):
+    """Return the best of soft and hard, haar and sym8, by SURE and universal, and what it gives."""
     found = {}
-    for basis in ("haar", "sym8"):
-        for mode in ("soft", "hard"):
-            for rule in ("universal", "SURE"):
-                total = np.zeros_like(X)
-                for k in range(16):
-                    bands = pywt.wavedec(np.roll(X, 37 * k), basis, "periodization", level=12)
-                    for i, band in enumerate(bands[1:], start=1):
-                        limit = sigma * np.sqrt(2 * np.log(X.size))
-                        if rule == "SURE":
-                            power = np.sort(np.square(band / sigma))
-                            n = np.arange(1, band.size + 1)
-                            risk = band.size - 2 * n + np.cumsum(power) + (band.size - n) * power
-                            limit = sigma * np.sqrt(power[np.argmin(risk)])
-                        kept = np.abs(band) > limit
-                        bands[i] = kept * (band - (mode == "soft") * limit * np.sign(band))
-                    once = pywt.waverec(bands, basis, "periodization")
-                    total += np.roll(once[: X.size], -37 * k) / 16
-                found[f"{basis}, {mode}, {rule}"] = 10 * np.log10(
-                    np.var(clean) / np.mean((total - clean) ** 2)
-                )
+    for basis, mode, rule in product(("haar", "sym8"), ("soft", "hard"), ("universal", "SURE")):
+        error = np.mean((_shrunk(X, sigma, basis, mode, rule) - clean) ** 2)
+        found[f"{basis}, {mode}, {rule}"] = 10 * np.log10(np.var(clean) / error)
     return max(found.items(), key=lambda item: item[1])
 
 
@@ -186,6 +193,61 @@ def signals(effort):
             rows.append([f"{name}, {ratio}", which, best, ours, ours - best, seconds])
     print("8. Signals of 100,000 samples: signal to noise in dB")
     table(["signal", "best wavelet, told", "dB", "AutoDenoiser", "difference", "CPU s"], rows)
+
+
+def _phantom(n):
+    """Return ellipsoids within each other."""
+    z, y, x = np.mgrid[:n, :n, :n] / (n / 2) - 1
+    shells = [(1, 0.7, 0.9, 0.8, 0), (-0.6, 0.66, 0.87, 0.78, 0), (-0.2, 0.1, 0.3, 0.2, 0.2)]
+    shells += [
+        (-0.2, 0.16, 0.4, 0.3, -0.22),
+        (0.2, 0.2, 0.25, 0.4, 0),
+        (0.2, 0.05, 0.05, 0.05, 0.3),
+    ]
+    return sum(
+        height * (((x - at) / a) ** 2 + (y / b) ** 2 + (z / c) ** 2 <= 1)
+        for height, a, b, c, at in shells
+    )
+
+
+def _blobs(shape, seed):
+    """Return smooth blobs of two levels."""
+    field = ndimage.gaussian_filter(np.random.default_rng(seed).normal(size=shape), 4)
+    return ndimage.gaussian_filter(0.1 + 0.8 * (field > np.quantile(field, 0.7)), 0.7)
+
+
+def _film(image, n_frames, n, speed):
+    """Return frames of a camera that pans over an image."""
+    shifts = [(-speed[0] * t, -speed[1] * t) for t in range(n_frames)]
+    frames = [ndimage.shift(image, s, order=3, mode="mirror") for s in shifts]
+    return np.stack([frame[100 : 100 + n, 150 : 150 + n] for frame in frames])
+
+
+def volumes(effort):
+    """Print what becomes of volumes and films, as volumes and frame by frame."""
+    from skimage import data as embedded
+
+    image = embedded.camera() / 255.0
+    sets = {
+        "phantom, 64³": _phantom(64),
+        "blobs, slices four times as far apart": _blobs((96, 128, 128), 0)[::4],
+        "film of 20 frames, slow": _film(image, 20, 128, (0.7, 1.3)),
+        "film of 20 frames, fast": _film(image, 20, 128, (1.7, 2.2)),
+        "phantoms, 128×128×64": np.tile(_phantom(64), (2, 2, 1)),
+    }
+    rows = []
+    for name, clean in sets.items():
+        noisy = clean + np.random.default_rng(3).normal(scale=0.1, size=clean.shape)
+        whole = {"nl_ridge": nl_ridge, "lichi": lichi}
+        cells = []
+        for denoiser in whole.values():
+            frames = np.stack([denoiser(frame, sigma=0.1) for frame in noisy])
+            cells += [psnr(denoiser(noisy, sigma=0.1), clean), psnr(frames, clean)]
+        output, seconds = cpu_seconds(partial(AutoDenoiser(effort).fit_transform, noisy))
+        rows.append([name, *cells, psnr(output, clean), seconds])
+    print("9. Volumes and films, noise of 0.1: told the level, and AutoDenoiser, told nothing")
+    header = ["data", *(f"{d}, {h}" for d in ("nl_ridge", "lichi") for h in ("volume", "frames"))]
+    table([*header, "AutoDenoiser", "CPU s"], rows)
 
 
 def choices(data):
@@ -249,7 +311,7 @@ def blending():
 
 
 def main():
-    names = ["told", "choice", "blend", "colour", "signals"]
+    names = ["told", "choice", "blend", "colour", "signals", "volumes"]
     only = {"nargs": "+", "choices": names, "help": "some of the parts"}
     effort = {
         "choices": ["fast", "balanced", "best"],
@@ -266,6 +328,7 @@ def main():
         "blend": blending,
         "colour": partial(colour, args.effort),
         "signals": partial(signals, args.effort),
+        "volumes": partial(volumes, args.effort),
     }
     print(f"{len(data)} images; PSNR in dB for a peak of 1, CPU seconds of one thread")
     for name, part in parts.items():

@@ -202,7 +202,6 @@ def test_more_effort_lets_more_denoisers_race(effort, noisy, clean):
     fast, auto = (AutoDenoiser(e).fit(X) for e in ("fast", effort))
     assert len(auto.scores_) > len(fast.scores_)
     assert {"nl_means", "dct"} < auto.scores_.keys()
-    assert ("nl_ridge, refined" in auto.scores_) == (effort == "best")
     errors = [np.mean((a.transform(X) - clean[:40, :40]) ** 2) for a in (auto, fast)]
     assert errors[0] < 1.1 * errors[1] < 0.5 * 0.01
 

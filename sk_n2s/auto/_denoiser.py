@@ -43,7 +43,7 @@ class AutoDenoiser(LightPickle, BaseDenoiser):
     ----------
     effort : {"fast", "balanced", "best"}, default="balanced"
         How many denoisers race, and how costly they are. An image of 512×512 takes about
-        5, 12, and 45 seconds of one core.
+        4, 12, and 30 seconds of one core.
     noise : float, array-like or NoiseModel, default=None
         The noise, if it is known: its standard deviation in the unit of the data, a map of
         that, which broadcasts to the shape of the data, or a model. None estimates it.

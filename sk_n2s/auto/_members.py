@@ -24,21 +24,17 @@ COSTLY = (dct, lichi, nl_means, nl_ridge)
 #: distance of reference patches.
 _STEPS = {
     "fast": ((4, 30), (4, 7), (4, 4)),
-    "balanced": ((4, 24), (6, 6), (5, 4)),
+    "balanced": ((4, 24), (7, 6), (5, 4)),
     "best": ((6, 16), (6, 3), (6, 3)),
 }
 
-#: Sides of patches as its defaults and those of `nl_ridge`, and of windows.
+#: Sides of patches, as its defaults, and of windows.
 _USUAL = {1: (61, 31), 2: (11, 6), 3: (5, 4)}
-_OF_RIDGE = {1: (41, 31), 2: (9, 7), 3: (5, 4)}
 _WINDOW = {1: 1369, 2: 37, 3: 11}
 
 #: What `lichi` is told for volumes unless time does not count: a third of the time, and -0.1 dB.
 _OF_VOLUMES = {"group_size": (16, 32), "n_scales": 1}
 _OF_VOLUMES_SIDES = (4, 4)
-
-#: Sides of patches, small and large, beside its default.
-_SIDES = {1: ((41, 21), (81, 51)), 2: ((9, 5), (11, 8)), 3: ((4, 3), (5, 4))}
 
 #: Sides of patches and sizes of groups for noise of which neighbours have a part in common: of
 #: `lichi` for such that reaches an entry or two and for such that reaches some more, and of
@@ -140,15 +136,6 @@ def _costly(effort: str, deviation: float | np.ndarray, axes: Axes, sides: Sides
         # Slices far apart, or the frames of a film.
         name = f"lichi, flat along axis {axes.neighbours[sides.coarsest]}"
         found[name] = partial(chained, **shape(sides.flatter(), usual))
-    if effort == "best":
-        small, large = _SIDES[ndim]
-        found["lichi, small patches"] = partial(chained, **shape(sides, small))
-        found["lichi, large patches"] = partial(
-            chained, **{**shape(sides, large), "group_size": (16, 90)}
-        )
-        found["nl_ridge, refined"] = partial(
-            nl_ridge, **told, **shape(sides, _OF_RIDGE[ndim]), n_refinements=2
-        )
     return found
 
 

@@ -74,21 +74,24 @@ def lichi(
     n_steps : int, default=6
         In how many steps the noise is taken out. Four take two thirds of the time, and lose up
         to 0.1 dB where the noise is strong.
-    patch_size : int or tuple of two int, default=None
+    patch_size : int or tuple of two, default=None
         Side of the patches, in the pilot and then; None takes (11, 6) for images, (61, 31) for
-        signals, and (5, 4) for volumes.
+        signals, and (5, 4) for volumes. Each of the two may be a tuple of one for each axis:
+        ((1, 11, 11), (1, 6, 6)) are patches of single frames of a film.
     group_size : int or tuple of two int, default=(16, 64)
         How many patches form a group, in the pilot and then; at most half as many as a
         patch has entries in the pilot.
-    window : int, default=None
-        Side of the window of positions that are searched; None takes 37 for images, 1369
-        for signals, 11 for volumes.
-    step : int, default=3
-        Distance between reference patches. 6 takes a quarter of the time of 3, and loses 0.05 dB.
+    window : int or tuple of int, default=None
+        Side of the window of positions that are searched, or one for each axis; None takes 37 for
+        images, 1369 for signals, 11 for volumes.
+    step : int or tuple of int, default=3
+        Distance between reference patches, or one for each axis. 6 takes a quarter of the time of
+        3, and loses 0.05 dB.
     n_scales : int, default=2
         At how many scales, each half as fine as the one before; a coarser one knows more of
         strong noise's lowest frequencies. Two take a fifth more of the time, and gain 0.02 dB at
-        σ = 15/255, 0.04 dB at 25/255, and 0.1 dB at 50/255.
+        σ = 15/255, 0.04 dB at 25/255, and 0.1 dB at 50/255. Axes along which patches hold one
+        entry stay as fine as they are.
     correlation : array-like with an odd length along each axis of space, default=None
         The correlation of the noise of two entries by their distance, as `nl_ridge` takes it. There
         is then one scale.

@@ -63,18 +63,19 @@ def nl_ridge(
     sigma : float or array-like, default=None
         The standard deviation of the noise, in the unit of the data, or one that
         broadcasts to the shape of `X`. None takes what `estimate_noise` reads in `X`.
-    patch_size : int or tuple of two int, default=None
+    patch_size : int or tuple of two, default=None
         Side of the patches, in both steps or in each; None takes (9, 7) for images,
-        (41, 31) for signals, and (5, 4) for volumes.
+        (41, 31) for signals, and (5, 4) for volumes. Each of the two may be a tuple of one for
+        each axis: ((1, 9, 9), (1, 7, 7)) are patches of single frames of a film.
     group_size : int or tuple of two int, default=(18, 60)
         How many patches form a group, in both steps or in each; at most half as many as a
         patch has entries in the first step.
-    window : int, default=None
-        Side of the window of positions that are searched; None takes 37 for images, 1369
-        for signals, 11 for volumes.
-    step : int, default=3
-        Distance between reference patches. Smaller is slightly better, and slower: 4 takes
-        0.6 of the time for images and loses 0.03 to 0.05 dB.
+    window : int or tuple of int, default=None
+        Side of the window of positions that are searched, or one for each axis; None takes 37 for
+        images, 1369 for signals, 11 for volumes.
+    step : int or tuple of int, default=3
+        Distance between reference patches, or one for each axis. Smaller is slightly better, and
+        slower: 4 takes 0.6 of the time for images and loses 0.03 to 0.05 dB.
     n_refinements : int, default=1
         How often the second step is made: 2 takes the first result as the pilot of
         another, which is a little better where the noise is not strong.
