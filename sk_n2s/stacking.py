@@ -210,7 +210,8 @@ class SelfSupervisedStacker(MetaEstimatorMixin, BaseDenoiser):
         with progress.part("members", len(members)) as fitting:
             # Made before any of them travels, since each of them holds them all.
             parts = [fitting.part("member") for _ in members]
-            found = Parallel(n_jobs=self.n_jobs)(
+            share = all(as_denoiser(member).releases_gil for member in members)
+            found = Parallel(n_jobs=self.n_jobs, prefer="threads" if share else None)(
                 delayed(with_threads)(
                     n_threads, _fit_member, part, clone(member), unmasked(X), array, noise
                 )

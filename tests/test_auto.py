@@ -8,6 +8,7 @@ from sklearn.base import clone
 
 from sk_n2s import AutoDenoiser
 from sk_n2s._utils.tiling import middle
+from sk_n2s.auto._gaps import DenoisedFill
 from sk_n2s.denoisers import nl_ridge, tv
 from sk_n2s.noise import NoiseCurve, NoiseModel
 
@@ -387,3 +388,35 @@ def test_rare_values_of_heavy_tailed_noise_are_replaced(clean):
     )
     normal = AutoDenoiser("fast").fit(scene + 0.1 * rng.normal(size=scene.shape))
     assert normal.n_outliers_ == 0
+
+
+@pytest.mark.parametrize("share", [0.35, 0.6])
+def test_what_is_missing_is_filled_by_what_is_made_of_it(share, clean, rng, monkeypatch):
+    scene = clean[:96, :96]
+    gaps = rng.random(scene.shape) < share
+    X = np.where(gaps, np.nan, scene + 0.1 * rng.normal(size=scene.shape))
+    auto = AutoDenoiser("fast", noise=0.1).fit(X)
+    denoised = auto.transform(X)
+    low, high = auto.error_estimate_.interval
+    assert low < np.mean((denoised - scene)[~gaps] ** 2) < high
+    # Other data may have other gaps.
+    other = np.where(gaps[::-1], np.nan, scene)
+    assert np.mean((auto.transform(other) - scene) ** 2) < np.mean((denoised - scene) ** 2)
+    monkeypatch.setattr("sk_n2s.auto._race._MANY_GAPS", 1.0)
+    by_means = AutoDenoiser("fast", noise=0.1).fit_transform(X)
+    errors = [np.mean((found - scene)[gaps] ** 2) for found in (denoised, by_means)]
+    assert errors[0] < 0.95 * errors[1]
+
+
+def test_a_fill_that_is_kept_is_that_of_the_visible_entries(clean, rng):
+    X = clean[:48, :48] + 0.1 * rng.normal(size=(48, 48))
+    hidden = rng.random(X.shape) < 0.5
+    fill = DenoisedFill(0.1, 0.01)
+    first = fill(X, hidden)
+    np.testing.assert_array_equal(first[~hidden], X[~hidden])
+    np.testing.assert_array_equal(fill(np.where(hidden, 1e3, X), hidden), first)
+    assert np.abs(fill(X + 1, hidden) - first - 1).max() < 0.01
+    assert len(fill._known) == 2
+    np.testing.assert_array_equal(fill(X - 1, hidden)[~hidden], X[~hidden] - 1)
+    assert len(fill._known) == 2  # no more are kept
+    np.testing.assert_array_equal(DenoisedFill(0.1, 0.01)(X, hidden), first)

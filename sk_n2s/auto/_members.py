@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .._utils.base import Axes
-from ..denoisers import dct, gaussian, lichi, median, nl_means, nl_ridge, tv, wavelet
+from ..denoisers import dct, declare, gaussian, lichi, median, nl_means, nl_ridge, tv, wavelet
 from ..noise.model import NoiseModel
 from ._settings import Sides
 
@@ -25,7 +25,7 @@ COSTLY = (dct, lichi, nl_means, nl_ridge)
 _STEPS = {
     "fast": ((4, 30), (4, 7), (4, 4)),
     "balanced": ((4, 24), (7, 6), (5, 4)),
-    "best": ((6, 16), (6, 3), (6, 3)),
+    "best": ((6, 16), (8, 3), (6, 3)),
 }
 
 #: Sides of patches, as its defaults, and of windows.
@@ -49,6 +49,7 @@ _CORRELATED = {
 _SHIFTS, _APART, _LEVELS = 8, 37, 32
 
 
+@declare(releases_gil=True)
 def as_it_is(X: np.ndarray) -> np.ndarray:
     """Return the data: what is best where the noise is not told from the signal."""
     return X

@@ -20,6 +20,7 @@ from ..losses import squared_error
 from ..noise.model import NoiseModel, check_noise
 from ..risk.error_estimate import ErrorEstimate, ratio_of_means, summarise
 from ..stacking import SelfSupervisedStacker
+from ._gaps import LEFT, DenoisedFill
 from ._members import COSTLY, Members, cheap_for_all, members
 from ._scale import Scale
 from ._settings import Settings, Sides
@@ -38,6 +39,9 @@ _PROBED, _PROBED_OF_VOLUMES = 2**23, 2**19
 #: Where time counts, a costly denoiser that lowers the error by less than this share is dropped.
 _LEAST_GAIN = 0.04
 
+#: Where more than this share is missing, it is filled with more effort than local means.
+_MANY_GAPS = 0.25
+
 
 class _Shown(NamedTuple):
     """What denoisers see of the data.
@@ -50,11 +54,14 @@ class _Shown(NamedTuple):
         The noise of these, by which denoisers are scored.
     members : dict of str to partial
         The denoisers, which are told of that noise.
+    fill : Fill or None
+        What stands for missing entries; None for local means.
     """
 
     X: np.ndarray
     noise: NoiseModel
     members: Members
+    fill: DenoisedFill | None
 
 
 class Race:
@@ -164,8 +171,9 @@ class Race:
         self, shown: _Shown, names: Iterable[str], part: tuple[slice, ...]
     ) -> SelfSupervisedStacker:
         """Return what finds the weights of members on a part of the data."""
+        fill = None if shown.fill is None else shown.fill.within(part)  # one for all
         return SelfSupervisedStacker(
-            [(name, self._wrapped(shown.members[name], part)) for name in names],
+            [(name, self._wrapped(shown.members[name], part, fill)) for name in names],
             noise=shown.noise.within(part),
             n_jobs=self._settings.n_jobs,
         )
@@ -189,11 +197,16 @@ class Race:
         variance = np.broadcast_to(noise.variance(shown), X.shape)
         mean = float(np.mean(variance))
         told: float | np.ndarray = float(np.sqrt(mean))
-        gaps = np.isnan(shown)
+        gaps, fill = np.isnan(shown), None
         if axes.batch is None and (gaps.any() or not noise.is_uniform):
             # What is filled in errs by more than the noise.
-            told = np.sqrt(np.where(gaps, self._variance_of_fill(shown, mean), variance))
-        return _Shown(shown, noise, members(self._settings.effort, noise, told, axes, self._sides))
+            of_fill = self._variance_of_fill(shown, mean) if gaps.any() else 0.0
+            if not noise.is_correlated and np.mean(gaps) > _MANY_GAPS:
+                fill = DenoisedFill(np.sqrt(variance), of_fill, axes.channel)
+                of_fill *= LEFT
+            told = np.sqrt(np.where(gaps, of_fill, variance))
+        found = members(self._settings.effort, noise, told, axes, self._sides)
+        return _Shown(shown, noise, found, fill)
 
     def _variance_of_fill(self, X: np.ndarray, variance: float) -> float:
         """Return the mean squared error of what stands for missing entries."""
@@ -203,21 +216,28 @@ class Race:
     def _restored(self, X: np.ndarray, stabilizer: Any) -> np.ndarray:
         return X if stabilizer is None else stabilizer.inverse_transform(X)
 
-    def _wrapped(self, denoiser: partial, part: tuple[slice, ...] | None) -> JInvariantWrapper:
+    def _wrapped(
+        self, denoiser: partial, part: tuple[slice, ...] | None, fill: DenoisedFill | None = None
+    ) -> JInvariantWrapper:
         """Return a member of the race on a part of the data."""
         sigma = denoiser.keywords.get("sigma")
         if part is not None and isinstance(sigma, np.ndarray):
             denoiser = partial(denoiser.func, **{**denoiser.keywords, "sigma": sigma[part]})
-        return JInvariantWrapper(denoiser, output="plain", **self._settings.lone)
+        return JInvariantWrapper(
+            denoiser,
+            output="plain",
+            fill="mean" if fill is None else fill,
+            **self._settings.lone,
+        )
 
     def _average(self, shown: _Shown) -> np.ndarray:
         """Return the average of those denoisers that have a weight."""
         n_jobs = self._settings.n_jobs
-        found = Parallel(n_jobs=n_jobs)(
+        found = Parallel(n_jobs=n_jobs, prefer="threads")(
             delayed(with_threads)(
                 effective_n_jobs(n_jobs),
                 _denoised,
-                self._wrapped(shown.members[name], None),
+                self._wrapped(shown.members[name], None, shown.fill),
                 shown.X,
             )
             for name in self.weights
