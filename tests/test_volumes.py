@@ -75,3 +75,24 @@ def test_what_moves_is_denoised_by_flat_patches(film, rng):
 def test_a_spacing_that_does_not_fit(spacing, film):
     with pytest.raises(ValueError, match="spacing=.* must hold a positive number for each of the"):
         AutoDenoiser(spacing=spacing).fit(film)
+
+
+@pytest.mark.parametrize("denoiser", [lichi, nl_ridge])
+def test_an_axis_of_one_entry_makes_no_volume_of_an_image(denoiser, film, rng):
+    noisy = film[0] + rng.normal(scale=0.3, size=film[0].shape)
+    expected = denoiser(noisy, sigma=0.3)
+    for axis in (0, 1, 2):
+        found = denoiser(np.expand_dims(noisy, axis), sigma=0.3).squeeze(axis)
+        np.testing.assert_allclose(found, expected, atol=1e-4)
+    colours = np.stack([noisy, noisy[::-1]], axis=-1)
+    same = denoiser(colours, sigma=0.3, channel_axis=-1)
+    found = denoiser(colours[None], sigma=0.3, channel_axis=3)[0]
+    np.testing.assert_allclose(found, same, atol=1e-3)
+
+
+def test_one_slice_is_denoised_as_an_image(film, rng):
+    noisy = film[:1] + rng.normal(scale=0.3, size=film[:1].shape)
+    auto = AutoDenoiser("balanced", noise=0.3)
+    error = np.mean((auto.fit_transform(noisy) - film[0]) ** 2)
+    assert "lichi" in auto.weights_
+    assert error < 1.1 * np.mean((auto.fit_transform(noisy[0]) - film[0]) ** 2)

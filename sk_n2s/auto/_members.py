@@ -70,16 +70,16 @@ def members(
         found[f"tv, weight {strength} noise"] = partial(tv, weight=strength * level)
     if noise.is_correlated:
         return found | _correlated(effort, noise, deviation, axes, sides)
-    found |= _cheap(effort, level, axes, sides)
+    found |= _cheap(effort, level, sides)
     return found | _costly(effort, deviation, axes, sides)
 
 
-def cheap_for_all(found: Members, axes: Axes) -> set[str]:
+def cheap_for_all(found: Members, sides: Sides) -> set[str]:
     """Return those that run on all of the data, whatever a part of them says.
 
     A signal is seldom the same all along, and what suits it takes little time.
     """
-    if len(axes.neighbours) > 1:
+    if sides.n_long > 1:
         return set()
     return {name for name, member in found.items() if member.func not in (lichi, nl_ridge)}
 
@@ -89,21 +89,20 @@ def _gaussians(sides: Sides, *widths: float) -> Members:
     return {f"gaussian, sigma {w}": partial(gaussian, sigma=sides.deviation(w)) for w in widths}
 
 
-def _cheap(effort: str, level: float, axes: Axes, sides: Sides) -> Members:
+def _cheap(effort: str, level: float, sides: Sides) -> Members:
     """Return those that take little time, for independent noise."""
     found = {
         "median, radius 1": partial(median, radius=1),
         **_gaussians(sides, 0.6),
         "wavelet": partial(wavelet, sigma=level, max_shifts=1),
     }
-    ndim = len(axes.neighbours)
-    if ndim == 1:
+    if sides.n_long == 1:
         found |= _of_signals(level, sides)
-    elif ndim == 2 and effort != "fast":
+    elif sides.n_long == len(sides.spacing) == 2 and effort != "fast":
         # Where the data are smooth, large patches add to what few similar ones tell.
         found["dct"] = partial(dct, sigma=level, patch_size=16, step=2)
         found["nl_means"] = partial(nl_means, h=0.9 * level)
-    elif ndim == 3 and effort != "fast":
+    elif sides.n_long == len(sides.spacing) == 3 and effort != "fast":
         found["dct"] = partial(dct, sigma=level, patch_size=4)
     return found
 
@@ -124,7 +123,7 @@ def _of_signals(level: float, sides: Sides) -> Members:
 
 def _costly(effort: str, deviation: float | np.ndarray, axes: Axes, sides: Sides) -> Members:
     """Return those that combine similar patches, for independent noise."""
-    ndim = min(len(axes.neighbours), 3)
+    ndim = min(sides.n_long, 3)
     n_steps, step = _STEPS[effort][ndim - 1]
     told: dict[str, Any] = {"sigma": deviation}
     chained = partial(lichi, n_steps=n_steps, **told)
@@ -145,7 +144,7 @@ def _shape(sides: Sides, patches: tuple[int, int], step: int) -> dict[str, Any]:
     if sides.are_equal:
         return {"patch_size": patches, "step": step}
     first, second = map(sides.patch, patches)
-    window = sides.window(_WINDOW[min(len(sides.spacing), 3)])
+    window = sides.window(_WINDOW[min(sides.n_long, 3)])
     return {"patch_size": (first, second), "step": sides.patch(step), "window": window}
 
 
@@ -153,14 +152,13 @@ def _correlated(
     effort: str, noise: NoiseModel, deviation: float | np.ndarray, axes: Axes, sides: Sides
 ) -> Members:
     """Return those for noise that depends on that of neighbours."""
-    ndim = len(axes.neighbours)
     found = _gaussians(sides, 2.5)
     lone = [axis for axis in (axes.channel, axes.batch) if axis is not None]
     assert noise.correlation is not None
     correlation = np.squeeze(noise.correlation, tuple(lone))  # along these it has one entry
     sizes: Iterator[dict[str, Any]] = (
         {**_shape(sides, patches, step=5), "group_size": groups}
-        for patches, groups in _CORRELATED[min(ndim, 3)]
+        for patches, groups in _CORRELATED[min(sides.n_long, 3)]
     )
     short, middle, far = sizes
     told: dict[str, Any] = {"sigma": deviation, "correlation": correlation}

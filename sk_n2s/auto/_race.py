@@ -107,7 +107,7 @@ class Race:
             # What is worth its weight runs on all of the data anyway, and is weighed by them.
             part = (slice(None),) * X.ndim
             chosen = {name for name, weight in stacker.weights_.items() if weight}
-            chosen |= cheap_for_all(shown.members, axes)
+            chosen |= cheap_for_all(shown.members, self._sides)
             stacker = self._stacker(shown, [n for n in shown.members if n in chosen], part)
             output, divergence = stacker.fit_with_divergence(shown.X, progress)
             scores = {**scores, **stacker.scores_}
@@ -145,7 +145,7 @@ class Race:
 
     def _is_probed(self, X: np.ndarray) -> bool:
         """Return whether the error is estimated for all of the data."""
-        n_axes, effort = len(self._settings.axes(X.ndim).neighbours), self._settings.effort
+        n_axes, effort = self._sides.n_long, self._settings.effort
         if n_axes == 1 or effort == "best":
             return X.size <= _PROBED
         return effort != "fast" and X.size <= (_PROBED if n_axes == 2 else _PROBED_OF_VOLUMES)
@@ -154,7 +154,7 @@ class Race:
         self, shown: _Shown, part: tuple[slice, ...], stacker: SelfSupervisedStacker
     ) -> set[str]:
         """Return the costly denoisers that gain little, where time counts."""
-        n_axes, effort = len(self._settings.axes(shown.X.ndim).neighbours), self._settings.effort
+        n_axes, effort = self._sides.n_long, self._settings.effort
         out: set[str] = set()
         if effort == "best" or (effort == "balanced" and n_axes < 3):
             return out

@@ -8,11 +8,15 @@ import numpy as np
 
 from .._utils.arrays import split_axes
 from .._utils.base import Axes
+from .._utils.tiling import middle
 
 __all__ = ["Sides", "Settings"]
 
 #: How much flatter patches are that are flat, along the axis along which data differ the most.
 _FLATTER = 4.0
+
+#: So many entries tell along which axis that is.
+_LOOKED_AT = 2**18
 
 #: Windows are stretched by this power of what patches are.
 _OF_WINDOW = 0.5
@@ -46,10 +50,13 @@ class Sides(NamedTuple):
         How far entries are apart along each axis; its geometric mean is 1.
     coarsest : int or None
         The axis of a volume along which neighbours differ the most; None for signals and images.
+    n_long : int
+        Along how many axes there is more than one entry; 1 at least.
     """
 
     spacing: tuple[float, ...]
     coarsest: int | None
+    n_long: int = 2
 
     @classmethod
     def of(cls, X: np.ndarray, axes: Axes, spacing: tuple[float, ...] | None) -> Sides:
@@ -58,13 +65,12 @@ class Sides(NamedTuple):
         known = np.ones(n) if spacing is None else np.asarray(spacing, dtype=float)
         known = known / np.exp(np.mean(np.log(known)))
         coarsest = None
-        if n > 2:
-            # Independent noise adds the same along all axes.
-            change = [np.square(np.diff(X, axis=a)) for a in axes.neighbours if X.shape[a] > 1]
-            long = [k for k, a in enumerate(axes.neighbours) if X.shape[a] > 1]
-            means = [float(np.nanmean(c)) if np.isfinite(c).any() else 0.0 for c in change]
-            coarsest = long[int(np.argmax(means))] if long else None
-        return cls(tuple(known.tolist()), coarsest)
+        n_long = max(1, sum(X.shape[a] > 1 for a in axes.neighbours))
+        if n_long > 2:
+            seen = X[middle(X.shape, _LOOKED_AT, axes.channel, axes.batch)]
+            change = [_change(seen, axis) for axis in axes.neighbours]
+            coarsest = int(np.argmax(change)) if max(change) > 0 else None
+        return cls(tuple(known.tolist()), coarsest, n_long)
 
     def flatter(self) -> Sides:
         """Return sides of patches that are flat along the coarsest axis."""
@@ -92,3 +98,9 @@ class Sides(NamedTuple):
 
     def _stretched(self, side: int, power: float) -> tuple[int, ...]:
         return tuple(max(1, round(side / s**power)) for s in self.spacing)
+
+
+def _change(X: np.ndarray, axis: int) -> float:
+    """Return the mean squared difference of neighbours, to which noise adds the same anywhere."""
+    change = np.square(np.diff(X, axis=axis))
+    return float(np.nanmean(change)) if np.isfinite(change).any() else 0.0

@@ -48,7 +48,7 @@ def over_scales(
     """
     found = work(values, noise)
     shape = values.shape[1:]
-    coarser = [n for a, n in enumerate(shape) if a not in apart]
+    coarser = [n for a, n in enumerate(shape) if a not in apart and n > 1]
     if n_scales < 2 or noise.correlation is not None or min(coarser, default=0) < _SHORTEST:
         return found
     half = tuple(n if a in apart else (n + 1) // 2 for a, n in enumerate(shape))

@@ -52,9 +52,13 @@ class Layout(NamedTuple):
         window: Side | None,
         step: Side,
         defaults: dict[int, tuple[int, int]],
+        n_long: int | None = None,
     ) -> Layout:
-        """Return what the parameters of a denoiser say, or its defaults for so many axes."""
-        kind = min(ndim, 3)
+        """Return what the parameters of a denoiser say, or its defaults for so many axes.
+
+        `n_long` is the number of axes that hold more than one entry.
+        """
+        kind = max(1, min(ndim if n_long is None else n_long, 3))
         sides: Any = defaults[kind] if patch_size is None else patch_size
         if np.ndim(sides) == 0:
             sides = (sides, sides)

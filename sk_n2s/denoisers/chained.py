@@ -132,8 +132,11 @@ def lichi(
     True
     """
     X = as_data(X)
-    ndim = X.ndim - (channel_axis is not None)
-    layout = Layout.of(ndim, patch_size, group_size, window, step, _PATCH_SIZE)
+    lengths = [
+        n for a, n in enumerate(X.shape) if channel_axis is None or a != channel_axis % X.ndim
+    ]
+    n_long = sum(n > 1 for n in lengths)
+    layout = Layout.of(len(lengths), patch_size, group_size, window, step, _PATCH_SIZE, n_long)
     n_steps = per_axis(n_steps, 1, name="n_steps", minimum=1)[0]
     n_scales = per_axis(n_scales, 1, name="n_scales", minimum=1)[0]
 

@@ -125,8 +125,11 @@ def nl_ridge(
     True
     """
     X = as_data(X)
-    ndim = X.ndim - (channel_axis is not None)
-    layout = Layout.of(ndim, patch_size, group_size, window, step, _PATCH_SIZE)
+    lengths = [
+        n for a, n in enumerate(X.shape) if channel_axis is None or a != channel_axis % X.ndim
+    ]
+    n_long = sum(n > 1 for n in lengths)
+    layout = Layout.of(len(lengths), patch_size, group_size, window, step, _PATCH_SIZE, n_long)
     n_refinements = per_axis(n_refinements, 1, name="n_refinements")[0]
 
     def work(values: np.ndarray, noise: Noise) -> np.ndarray:
