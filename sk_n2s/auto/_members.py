@@ -125,17 +125,14 @@ def _costly(effort: str, deviation: float | np.ndarray, axes: Axes, sides: Sides
     """Return those that combine similar patches, for independent noise."""
     ndim = min(sides.n_long, 3)
     n_steps, step = _STEPS[effort][ndim - 1]
-    told: dict[str, Any] = {"sigma": deviation}
-    chained = partial(lichi, n_steps=n_steps, **told)
-    shape = partial(_shape, step=step)
-    usual = _USUAL[ndim]
+    chained, usual = partial(lichi, sigma=deviation, n_steps=n_steps), _USUAL[ndim]
     if ndim == 3 and effort != "best":
         chained, usual = partial(chained, **_OF_VOLUMES), _OF_VOLUMES_SIDES
-    found = {"lichi": partial(chained, **shape(sides, usual))}
+    found = {"lichi": partial(chained, **_shape(sides, usual, step))}
     if sides.coarsest is not None:
         # Slices far apart, or the frames of a film.
         name = f"lichi, flat along axis {axes.neighbours[sides.coarsest]}"
-        found[name] = partial(chained, **shape(sides.flatter(), usual))
+        found[name] = partial(chained, **_shape(sides.flatter(), usual, step))
     return found
 
 
