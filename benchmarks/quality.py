@@ -161,7 +161,8 @@ def _shrunk(X, sigma, basis, mode, rule):
     for k in range(16):
         bands = pywt.wavedec(np.roll(X, 37 * k), basis, "periodization", level=12)
         for i, band in enumerate(bands[1:], start=1):
-            bands[i] = pywt.threshold(band, _threshold(band, sigma, rule, X.size), mode)
+            with np.errstate(invalid="ignore"):  # of coefficients that are 0
+                bands[i] = pywt.threshold(band, _threshold(band, sigma, rule, X.size), mode)
         once = pywt.waverec(bands, basis, "periodization")
         total += np.roll(once[: X.size], -37 * k) / 16
     return total

@@ -28,6 +28,9 @@ _STEPS = {
     "best": ((6, 16), (8, 3), (6, 3)),
 }
 
+#: Colours, which take longer, gain little by more steps.
+_OF_COLOURS = 6
+
 #: Sides of patches, as its defaults, and of windows.
 _USUAL = {1: (61, 31), 2: (11, 6), 3: (5, 4)}
 _WINDOW = {1: 1369, 2: 37, 3: 11}
@@ -125,6 +128,8 @@ def _costly(effort: str, deviation: float | np.ndarray, axes: Axes, sides: Sides
     """Return those that combine similar patches, for independent noise."""
     ndim = min(sides.n_long, 3)
     n_steps, step = _STEPS[effort][ndim - 1]
+    if axes.channel is not None:
+        n_steps = min(n_steps, _OF_COLOURS)
     chained, usual = partial(lichi, sigma=deviation, n_steps=n_steps), _USUAL[ndim]
     if ndim == 3 and effort != "best":
         chained, usual = partial(chained, **_OF_VOLUMES), _OF_VOLUMES_SIDES
