@@ -35,7 +35,7 @@ _OF_COLOURS = 6
 _USUAL = {1: (61, 31), 2: (11, 6), 3: (5, 4)}
 _WINDOW = {1: 1369, 2: 37, 3: 11}
 
-#: What `lichi` is told for volumes unless time does not count: a third of the time, and -0.1 dB.
+#: What `lichi` is told for volumes where time counts: half of it, and 0.1 to 0.2 dB less.
 _OF_VOLUMES = {"group_size": (16, 32), "n_scales": 1}
 _OF_VOLUMES_SIDES = (4, 4)
 
@@ -132,7 +132,9 @@ def _costly(effort: str, deviation: float | np.ndarray, axes: Axes, sides: Sides
         n_steps = min(n_steps, _OF_COLOURS)
     chained, usual = partial(lichi, sigma=deviation, n_steps=n_steps), _USUAL[ndim]
     if ndim == 3 and effort != "best":
-        chained, usual = partial(chained, **_OF_VOLUMES), _OF_VOLUMES_SIDES
+        usual = _OF_VOLUMES_SIDES
+        if effort == "fast" or sides.are_many:
+            chained = partial(chained, **_OF_VOLUMES)
     found = {"lichi": partial(chained, **_shape(sides, usual, step))}
     if sides.coarsest is not None:
         # Slices far apart, or the frames of a film.

@@ -154,9 +154,9 @@ class Race:
         self, shown: _Shown, part: tuple[slice, ...], stacker: SelfSupervisedStacker
     ) -> set[str]:
         """Return the costly denoisers that gain little, where time counts."""
-        n_axes, effort = self._sides.n_long, self._settings.effort
+        n_axes, many, effort = self._sides.n_long, self._sides.are_many, self._settings.effort
         out: set[str] = set()
-        if effort == "best" or (effort == "balanced" and n_axes < 3):
+        if effort == "best" or (effort == "balanced" and not (n_axes > 2 and many)):
             return out
         variance = float(np.nanmean(shown.noise.within(part).variance(shown.X[part])))
         weights = stacker.best_weights()

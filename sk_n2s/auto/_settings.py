@@ -15,6 +15,9 @@ __all__ = ["Sides", "Settings"]
 #: How much flatter patches are that are flat, along the axis along which data differ the most.
 _FLATTER = 4.0
 
+#: More entries than this are many.
+_MANY = 2**19
+
 #: So many entries tell along which axis that is.
 _LOOKED_AT = 2**18
 
@@ -52,11 +55,14 @@ class Sides(NamedTuple):
         The axis of a volume along which neighbours differ the most; None for signals and images.
     n_long : int
         Along how many axes there is more than one entry; 1 at least.
+    are_many : bool
+        Whether there are so many entries that time counts more than the last 0.2 dB.
     """
 
     spacing: tuple[float, ...]
     coarsest: int | None
     n_long: int = 2
+    are_many: bool = False
 
     @classmethod
     def of(cls, X: np.ndarray, axes: Axes, spacing: tuple[float, ...] | None) -> Sides:
@@ -70,7 +76,7 @@ class Sides(NamedTuple):
             seen = X[middle(X.shape, _LOOKED_AT, axes.channel, axes.batch)]
             change = [_change(seen, axis) for axis in axes.neighbours]
             coarsest = int(np.argmax(change)) if max(change) > 0 else None
-        return cls(tuple(known.tolist()), coarsest, n_long)
+        return cls(tuple(known.tolist()), coarsest, n_long, X.size > _MANY)
 
     def flatter(self) -> Sides:
         """Return sides of patches that are flat along the coarsest axis."""
