@@ -183,8 +183,20 @@ class SelfSupervisedStacker(MetaEstimatorMixin, BaseDenoiser):
             if is_lazy(X):
                 self._members()
                 channel, batch, _ = self.axes(X.ndim)
-                shown = in_memory([shown[middle(X.shape, _LOADED, channel, batch)]])[0]
-                return self.fit_with_divergence(shown, progress)[0]
+                part = in_memory([shown[middle(X.shape, _LOADED, channel, batch)]])[0]
+                if np.isnan(part).all():
+                    raise ValueError(
+                        "X is a dask array, and NaN in all of its middle: fit to a part that was "
+                        "measured."
+                    )
+                if isinstance(getattr(self.noise, "level", self.noise), np.ndarray):
+                    raise ValueError(
+                        "noise is a map, and X is a dask array, of which the middle is looked at: "
+                        "give one standard deviation."
+                    )
+                output, _ = self.fit_with_divergence(part, progress)
+                self._remember(X, shown)
+                return output
             return self.fit_with_divergence(X, progress)[0]
 
     def _as_data(self, X: Any) -> Any:

@@ -420,3 +420,20 @@ def test_a_fill_that_is_kept_is_that_of_the_visible_entries(clean, rng):
     np.testing.assert_array_equal(fill(X - 1, hidden)[~hidden], X[~hidden] - 1)
     assert len(fill._known) == 2  # no more are kept
     np.testing.assert_array_equal(DenoisedFill(0.1, 0.01)(X, hidden), first)
+
+
+def test_a_hole_in_the_middle_is_not_what_is_raced_on(clean, rng):
+    scene = np.pad(clean, 60, mode="reflect")
+    noisy = scene + 0.1 * rng.normal(size=scene.shape)
+    noisy[30:-30, 30:-30] = np.nan
+    denoised = AutoDenoiser("fast", noise=0.1).fit_transform(noisy)
+    measured = ~np.isnan(noisy)
+    assert np.isfinite(denoised).all()
+    assert np.mean((denoised - scene)[measured] ** 2) < 0.3 * 0.01
+
+
+def test_a_single_measurement_is_refused_in_one_sentence():
+    X = np.full((64, 64), np.nan)
+    X[3, 4] = 1.0
+    with pytest.raises(ValueError, match="single measurement|no other"):
+        AutoDenoiser("fast").fit(X)

@@ -158,3 +158,43 @@ def test_a_file_that_is_larger_than_memory(scene, rng, tmp_path, capsys, monkeyp
     assert error(found, scene) < 0.2 * 0.04
     assert main(["denoise", "noisy.zarr", "--spacing", "1", "--effort", "fast"]) == 2
     assert "spacing=" in capsys.readouterr().err
+
+
+def test_a_volume_of_uneven_noise_in_pieces(rng, small_pieces):
+    scene = np.stack([np.add.outer(np.sin(np.arange(48) / 5), np.cos(np.arange(64) / 7))] * 32)
+    level = np.where(np.arange(64) < 32, 0.05, 0.5)
+    noisy = scene + level * rng.normal(size=scene.shape)
+    blocks = da.from_array(noisy, chunks=(16, 48, 32))
+    found = AutoDenoiser("fast").fit(blocks).transform(blocks).compute()
+    for part, sigma in ((np.s_[..., :24], 0.05), (np.s_[..., 40:], 0.5)):
+        assert error(found[part], scene[part]) < 0.35 * sigma**2
+
+
+def test_levels_of_the_data_of_the_fit_are_not_those_of_blocks(scene, rng):
+    level = np.array([0.05, 0.8])[:, None, None]
+    stack = scene[:64, :64] + level * rng.normal(size=(2, 64, 64))
+    auto = AutoDenoiser("fast", batch_axis=0).fit(stack)
+    with pytest.raises(ValueError, match="noise differs between places or items"):
+        auto.transform(da.from_array(stack, chunks=(1, 64, 64)))
+    with pytest.raises(ValueError, match="does not broadcast to the shape"):
+        auto.transform(np.repeat(stack, 2, axis=0))
+
+
+def test_a_block_with_a_single_measurement_is_not_filled(scene, rng):
+    noisy = np.full(scene.shape, np.nan)
+    noisy[:80, :40] = scene[:80, :40] + 0.2 * rng.normal(size=(80, 40))
+    noisy[150, 200] = 1.0
+    blocks = da.from_array(noisy, chunks=(80, 104))
+    for denoiser in (AutoDenoiser("fast"), RegressionDenoiser(Ridge(), random_state=0)):
+        found = denoiser.fit(blocks).transform(blocks).compute()
+        assert np.isnan(found[80:, 104:]).all() and np.isfinite(found[:80, :104]).all()
+
+
+def test_a_stacker_knows_the_columns_of_all_of_the_data(scene):
+    large = da.from_array(np.tile(scene, (8, 8)), chunks=640)
+    members = [("median", JInvariantWrapper(median, radius=1))]
+    assert SelfSupervisedStacker(members, noise=0.2).fit(large).n_features_in_ == large.shape[1]
+    with pytest.raises(ValueError, match="noise is a map, and X is a dask array"):
+        SelfSupervisedStacker(members, noise=np.full(large.shape, 0.2)).fit(large)
+    with pytest.raises(ValueError, match="NaN in all of its middle"):
+        SelfSupervisedStacker(members).fit(da.full((64, 64), np.nan))

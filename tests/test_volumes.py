@@ -64,7 +64,7 @@ def test_what_moves_is_denoised_by_flat_patches(film, rng):
     noisy = film + rng.normal(scale=0.4, size=film.shape)
     auto = AutoDenoiser("fast", noise=0.4).fit(noisy)
     error = np.mean((auto.transform(noisy) - film) ** 2)
-    assert max(auto.weights_, key=auto.weights_.get) == "lichi, flat along axis 0"
+    assert max(auto.weights_, key=auto.weights_.get) == "lichi, flat patches"
     assert auto.estimated_mse_ == pytest.approx(error, rel=0.15)
     volume = lichi(noisy, sigma=0.4)
     frames = np.stack([lichi(frame, sigma=0.4) for frame in noisy])

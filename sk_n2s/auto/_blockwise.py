@@ -12,6 +12,7 @@ from .._utils.callbacks import Task
 from .._utils.lazy import map_blocks
 from .._utils.threads import one_thread
 from .._utils.tiling import sample
+from ..masking.views import NothingVisible
 from ..noise.model import NoiseModel, check_noise
 from ._denoising import Denoising
 from ._indirect import Binned, Way
@@ -115,9 +116,15 @@ def _differs(noise: NoiseModel, ndim: int, channel: int | None) -> bool:
 def in_blocks(denoising: Any, X: Any) -> Any:
     """Return a dask array, denoised block by block, each shown with its surroundings."""
     channel, _, neighbours = denoising.settings.axes(X.ndim)
+    if isinstance(denoising, Denoising) and _differs(denoising.noise, X.ndim, channel):
+        raise ValueError(
+            "X is a dask array, and the fit was to data in memory whose noise differs between "
+            "places or items, which blocks are not told: fit to the dask array."
+        )
+    n_long = max(1, sum(X.shape[a] > 1 for a in neighbours))
     halo, period = [0] * X.ndim, [1] * X.ndim
     for axis in neighbours:
-        halo[axis] = _HALO[min(len(neighbours), max(_HALO))]
+        halo[axis] = _HALO[min(n_long, max(_HALO))]
         period[axis] = denoising.way.factor if isinstance(denoising.way, Binned) else 1
     if channel is not None:
         period[channel] = 0  # all channels together
@@ -125,6 +132,9 @@ def in_blocks(denoising: Any, X: Any) -> Any:
 
 
 def _of_block(denoising: Any, block: np.ndarray) -> np.ndarray:
-    """Return a block denoised."""
-    with one_thread():
-        return denoising.denoise(in_range(block)).astype(block.dtype, copy=False)
+    """Return a block denoised; NaN where nothing can be predicted from anything else."""
+    try:
+        with one_thread():
+            return denoising.denoise(in_range(block)).astype(block.dtype, copy=False)
+    except NothingVisible:
+        return np.full_like(block, np.nan)

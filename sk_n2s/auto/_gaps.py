@@ -51,10 +51,11 @@ class DenoisedFill(Fill):
         self, X: np.ndarray, visible: np.ndarray, where: Any, axes: tuple[int, ...]
     ) -> np.ndarray:
         key = digest(np.where(visible, X, X.dtype.type(np.nan)))
-        if key not in self._known:  # the same for all denoisers
-            self._known = dict([*self._known.items()][1 - _KEPT :])
-            self._known[key] = self._filled(X, visible, axes)
-        return self._known[key][where]
+        found = self._known.get(key)
+        if found is None:  # else it is the same for all denoisers
+            found = self._filled(X, visible, axes)
+            self._known = dict([*[*self._known.items()][1 - _KEPT :], (key, found)])
+        return found[where]
 
     def _filled(self, X: np.ndarray, visible: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
         found = MeanFill()(X, ~visible, axes)

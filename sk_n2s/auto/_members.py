@@ -138,8 +138,7 @@ def _costly(effort: str, deviation: float | np.ndarray, axes: Axes, sides: Sides
     found = {"lichi": partial(chained, **_shape(sides, usual, step))}
     if sides.coarsest is not None:
         # Slices far apart, or the frames of a film.
-        name = f"lichi, flat along axis {axes.neighbours[sides.coarsest]}"
-        found[name] = partial(chained, **_shape(sides.flatter(), usual, step))
+        found["lichi, flat patches"] = partial(chained, **_shape(sides.flatter(), usual, step))
     return found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from copy import copy
 from functools import partial
+from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,6 +31,9 @@ __all__ = ["Race"]
 #: The race is run on all of the data up to so many entries, and on a part of that many of more;
 #: the weights do not become better with more.
 _SMALL, _RACE = 2**16, 2**15
+
+#: The middle is raced on if more than this share of it was measured.
+_ENOUGH = 0.4
 
 #: Up to so many entries, the error is estimated for all of them, which takes as long as denoising;
 #: and so many of a volume, which takes longer for each.
@@ -98,6 +102,7 @@ class Race:
         self._sides = Sides.of(X, axes, self._settings.spacing)
         is_small = X.size <= _SMALL
         part = middle(X.shape, _SMALL if is_small else _RACE, axes.channel, axes.batch)
+        part = _most_measured(X, part)
         shown = self._shown(X)
         stacker = self._stacker(shown, shown.members, part)
         frugal = None if is_small else partial(self._not_worth_it, shown, part)
@@ -181,12 +186,11 @@ class Race:
     def _shown(self, X: np.ndarray) -> _Shown:
         """Return what denoisers see of the data, and the denoisers."""
         axes, noise = self._settings.axes(X.ndim), self._noise
+        noise = check_noise(noise, X)  # a map of it is that of the data of the fit
         shown = X if self.stabilizer is None else self.stabilizer.transform(X)
-        if self.stabilizer is None:
-            noise = check_noise(noise, X)
-        elif self._is_scaled:
-            noise = noise.replace(level=check_noise(noise, X).level / self.stabilizer.scale)
-        else:
+        if self._is_scaled:
+            noise = noise.replace(level=noise.level / self.stabilizer.scale)
+        elif self.stabilizer is not None:
             level: float | np.ndarray = 1.0
             if axes.batch is None:
                 # For few counts the variance is less than 1, by how much a first look tells.
@@ -268,6 +272,21 @@ class Race:
         residual = squared_error(X, output)
         losses = 2 * variance + (1 - 2 * ratio) * residual
         return summarise(losses, X, output, self._noise, float(np.nanmean(2 * error * residual)))
+
+
+def _most_measured(X: np.ndarray, part: tuple[slice, ...]) -> tuple[slice, ...]:
+    """Return a part of the data, or one as large of which more was measured."""
+    best, most = part, np.count_nonzero(~np.isnan(X[part]))
+    lengths = [s.stop - s.start for s in part]
+    if most > _ENOUGH * np.prod(lengths):
+        return part
+    free = [range(0, n - k + 1, max(1, k // 2)) for n, k in zip(X.shape, lengths, strict=True)]
+    for starts in product(*free):
+        other = tuple(slice(s, s + k) for s, k in zip(starts, lengths, strict=True))
+        measured = np.count_nonzero(~np.isnan(X[other]))
+        if measured > most:
+            best, most = other, measured
+    return best
 
 
 def _unstabilised(

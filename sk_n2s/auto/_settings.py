@@ -15,6 +15,9 @@ __all__ = ["Sides", "Settings"]
 #: How much flatter patches are that are flat, along the axis along which data differ the most.
 _FLATTER = 4.0
 
+#: Patches are stretched by no more than this.
+_MOST = 16.0
+
 #: More entries than this are many.
 _MANY = 2**19
 
@@ -69,7 +72,7 @@ class Sides(NamedTuple):
         """Return the sides that suit data."""
         n = len(axes.neighbours)
         known = np.ones(n) if spacing is None else np.asarray(spacing, dtype=float)
-        known = known / np.exp(np.mean(np.log(known)))
+        known = np.clip(known / np.exp(np.mean(np.log(known))), 1 / _MOST, _MOST)
         coarsest = None
         n_long = max(1, sum(X.shape[a] > 1 for a in axes.neighbours))
         if n_long > 2:

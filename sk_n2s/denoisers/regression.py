@@ -242,7 +242,12 @@ class RegressionDenoiser(BaseDenoiser):
             halo[axis] = self._reach(len(axes))
         if channel is not None:
             period[channel] = 0
-        return map_blocks(self._invariant, X, tuple(halo), tuple(period))
+        return map_blocks(self._of_block, X, tuple(halo), tuple(period))
+
+    def _of_block(self, block: np.ndarray) -> np.ndarray:
+        """Return the prediction of a block; NaN where there is nothing to predict from."""
+        alone = np.count_nonzero(~np.isnan(block)) < 2
+        return np.full_like(block, np.nan) if alone else self._invariant(block)
 
     def _reach(self, n_axes: int) -> int:
         """Return how far windows reach."""

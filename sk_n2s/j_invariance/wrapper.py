@@ -385,7 +385,8 @@ class JInvariantWrapper(DenoiserParameters, BaseDenoiser):
             Without `y`, an estimate of minus (true error + variance of the noise): minus the
             mean squared difference between the J-invariant prediction and `X`; for another
             output without a `partition`, which says that the noise of neighbours may be
-            dependent, Stein's unbiased risk estimate of that output. With `y`, minus the
+            dependent, Stein's unbiased risk estimate of that output (a blend is made anew, for the
+            noise of `X`). With `y`, minus the
             mean squared error of `transform`.
 
         Raises

@@ -73,6 +73,8 @@ def items(
 def _finest(X: np.ndarray) -> np.ndarray:
     """Return second differences along all axes, whose variance is that of white noise."""
     for axis in range(X.ndim):
+        if X.shape[axis] < 2:
+            continue
         X = ndimage.correlate1d(X, [1, -2, 1], axis=axis, mode="mirror") / np.sqrt(6)
         # At the ends the difference is 2 · (neighbour − entry), of a variance 8, not 6.
         X[(slice(None),) * axis + (slice(None, None, X.shape[axis] - 1),)] *= np.sqrt(3) / 2
