@@ -64,8 +64,10 @@ def test_pieces_tell_what_all_of_the_data_would(role, scene, rng, small_pieces):
     told = error(AutoDenoiser("fast", noise=0.2, **axis).fit_transform(noisy), clean)
     assert error(found, clean) < 1.4 * told
     # Data in memory are denoised as well, and scored.
-    assert error(auto.transform(noisy), clean) < 1.4 * told
-    assert auto.score(blocks, clean) == pytest.approx(-error(auto.transform(noisy), clean))
+    of_memory = error(auto.transform(noisy), clean)
+    assert of_memory < 1.4 * told
+    if not axis:
+        assert auto.score(blocks, clean) == pytest.approx(-of_memory)
 
 
 def test_noise_that_differs_between_places_is_looked_at_in_each_block(scene, rng, small_pieces):
