@@ -239,9 +239,8 @@ def volumes(effort):
     rows = []
     for name, clean in sets.items():
         noisy = clean + np.random.default_rng(3).normal(scale=0.1, size=clean.shape)
-        whole = {"nl_ridge": nl_ridge, "lichi": lichi}
         cells = []
-        for denoiser in whole.values():
+        for denoiser in (nl_ridge, lichi):
             frames = np.stack([denoiser(frame, sigma=0.1) for frame in noisy])
             cells += [psnr(denoiser(noisy, sigma=0.1), clean), psnr(frames, clean)]
         output, seconds = cpu_seconds(partial(AutoDenoiser(effort).fit_transform, noisy))

@@ -157,10 +157,7 @@ def _calibrate(args: argparse.Namespace) -> None:
         halo=args.halo,
     )
     search = SelfSupervisedSearchCV(wrapper, grid, n_jobs=args.jobs).fit(noisy.array)
-    denoised = search.transform(noisy.array)
-    if format_of(output) != STORE:
-        denoised = in_memory([denoised])[0]
-
+    denoised = _held(output, search.transform(noisy.array))
     errors = None if clean is None else true_errors(search, clean)
     kind = "plain" if args.output == "plain" else "invariant"  # what was scored
     print(_table(search, errors, kind))
@@ -169,9 +166,7 @@ def _calibrate(args: argparse.Namespace) -> None:
         gap = -search.best_score_ - errors[kind][search.best_index_]
         variance = np.mean(np.square(noisy.array - clean))
         print(f"loss - true error: {gap:.6g}; variance of the noise: {variance:.6g}")
-    encoded, lost = encode(output, denoised, noisy)
-    write(output, lambda path: save(path, encoded, args.jobs))
-    print(f"wrote {output}{lost}")
+    _write(output, denoised, noisy, args.jobs)
     if drawn:
         write(figure, lambda path: write_curve(search, path, errors=errors))
         print(f"wrote {figure}")
@@ -201,11 +196,18 @@ def _denoise(args: argparse.Namespace) -> None:
         n_jobs=args.jobs,
     ).fit(noisy.array)
     print(auto.summary_)
-    denoised = auto.transform(noisy.array)
-    if format_of(output) != STORE:
-        denoised = in_memory([denoised])[0]
+    _write(output, _held(output, auto.transform(noisy.array)), noisy, args.jobs)
+
+
+def _held(output: Path, denoised: Any) -> Any:
+    """Return denoised data in memory, unless they go to a zarr file, block by block."""
+    return denoised if format_of(output) == STORE else in_memory([denoised])[0]
+
+
+def _write(output: Path, denoised: Any, noisy: Picture, jobs: int | None) -> None:
+    """Write denoised data in the form of the noisy ones."""
     encoded, lost = encode(output, denoised, noisy)
-    write(output, lambda path: save(path, encoded, args.jobs))
+    write(output, lambda path: save(path, encoded, jobs))
     print(f"wrote {output}{lost}")
 
 

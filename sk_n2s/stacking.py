@@ -210,8 +210,20 @@ class SelfSupervisedStacker(MetaEstimatorMixin, BaseDenoiser):
     ) -> tuple[np.ndarray, np.ndarray]:
         """Find the weights, and return the average and its divergence term.
 
-        ``left_out(self)`` returns the names of members that get no weight; it may ask
-        `loss_without` and `best_weights`.
+        Parameters
+        ----------
+        X : array-like
+            The noisy data, in memory.
+        progress : Task, default=None
+            The task that this is a part of.
+        left_out : callable, default=None
+            ``left_out(self)`` returns the names of members that get no weight; it may ask
+            `loss_without` and `best_weights`.
+
+        Returns
+        -------
+        output, divergence : ndarray
+            The average, and its divergence term, which broadcasts to its shape.
         """
         self._validate_params()
         names, members = self._members()
@@ -256,7 +268,18 @@ class SelfSupervisedStacker(MetaEstimatorMixin, BaseDenoiser):
         return output, divergence
 
     def best_weights(self, left_out: Container[str] = ()) -> dict[str, float]:
-        """Return the weights of the best average of the other members, by name."""
+        """Return the weights of the best average of the other members.
+
+        Parameters
+        ----------
+        left_out : collection of str, default=()
+            The names of those that are left out.
+
+        Returns
+        -------
+        dict of str to float
+            The weights of all members, 0 for those left out.
+        """
         return dict(zip(self._terms[0], self._best_average(left_out)[0].tolist(), strict=True))
 
     def loss_without(self, left_out: Container[str]) -> float:

@@ -75,16 +75,18 @@ def as_blocks(values: np.ndarray) -> Any:
 
 
 def map_blocks(
-    function: Callable, X: Any, halo: tuple[int, ...], period: tuple[int, ...], *others: Any
+    function: Callable, X: Any, halo: dict[int, int], period: dict[int, int], *others: Any
 ) -> Any:
     """Apply a function to the blocks of a dask array, each shown with a halo.
 
-    Blocks that hold no measurement stay as they are.
+    Along axes that are not named, there is no halo, and blocks begin anywhere; those with a period
+    of 0 are not cut. Blocks that hold no measurement stay as they are.
     """
     import dask.array as da
 
-    depth = tuple(h if p == 0 else ceil(h / p) * p for h, p in zip(halo, period, strict=True))
-    chunks = tuple(_aligned(sizes, period[a], depth[a]) for a, sizes in enumerate(X.chunks))
+    periods = [period.get(a, 1) for a in range(X.ndim)]
+    depth = [ceil(halo.get(a, 0) / p) * p if p else 0 for a, p in enumerate(periods)]
+    chunks = tuple(_aligned(sizes, periods[a], depth[a]) for a, sizes in enumerate(X.chunks))
     whole = (len(sizes) == 1 for sizes in chunks)
     depths = {a: 0 if alone else d for a, (alone, d) in enumerate(zip(whole, depth, strict=True))}
     return da.map_overlap(

@@ -122,13 +122,12 @@ def in_blocks(denoising: Any, X: Any) -> Any:
             "places or items, which blocks are not told: fit to the dask array."
         )
     n_long = max(1, sum(X.shape[a] > 1 for a in neighbours))
-    halo, period = [0] * X.ndim, [1] * X.ndim
-    for axis in neighbours:
-        halo[axis] = _HALO[min(n_long, max(_HALO))]
-        period[axis] = denoising.way.factor if isinstance(denoising.way, Binned) else 1
+    halo = dict.fromkeys(neighbours, _HALO[min(n_long, max(_HALO))])
+    way = denoising.way
+    period = dict.fromkeys(neighbours, way.factor) if isinstance(way, Binned) else {}
     if channel is not None:
         period[channel] = 0  # all channels together
-    return map_blocks(partial(_of_block, denoising), X, tuple(halo), tuple(period))
+    return map_blocks(partial(_of_block, denoising), X, halo, period)
 
 
 def _of_block(denoising: Any, block: np.ndarray) -> np.ndarray:

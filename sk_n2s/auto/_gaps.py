@@ -33,9 +33,6 @@ class DenoisedFill(Fill):
         An axis of channels.
     """
 
-    # What it keeps depends on visible entries alone, and all denoisers share it.
-    _is_ours = True
-
     def __init__(
         self, level: float | np.ndarray, variance: float, channel_axis: int | None = None
     ) -> None:

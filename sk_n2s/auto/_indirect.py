@@ -54,11 +54,9 @@ class _Indirect:
     """What another denoising does, of other data, whose choices are told."""
 
     _doubt: str
-    _last: Any
 
     def _chosen_by(self, last: Any) -> None:
         """Tell what another denoising has chosen; its error is not that of the result."""
-        self._last = last
         self.stabilizer = last.way.stabilizer
         self.weights, self.scores = last.way.weights, last.way.scores
         self.error_estimate = last.way.error_estimate.unknown(self._doubt)

@@ -10,10 +10,12 @@ import numpy as np
 
 from .._utils.base import Axes
 from ..denoisers import dct, declare, gaussian, lichi, median, nl_means, nl_ridge, tv, wavelet
+from ..denoisers._steps import WINDOW
+from ..denoisers.chained import PATCH_SIZE
 from ..noise.model import NoiseModel
 from ._settings import Sides
 
-__all__ = ["COSTLY", "Members", "as_it_is", "cheap_for_all", "members"]
+__all__ = ["COSTLY", "Members", "cheap_for_all", "members"]
 
 Members = dict[str, partial]
 
@@ -30,10 +32,6 @@ _STEPS = {
 
 #: Colours, which take longer, gain little by more steps.
 _OF_COLOURS = 6
-
-#: Sides of patches, as its defaults, and of windows.
-_USUAL = {1: (61, 31), 2: (11, 6), 3: (5, 4)}
-_WINDOW = {1: 1369, 2: 37, 3: 11}
 
 #: What `lichi` is told for volumes where time counts: half of it, and 0.1 to 0.2 dB less.
 _OF_VOLUMES = {"group_size": (16, 32), "n_scales": 1}
@@ -130,7 +128,7 @@ def _costly(effort: str, deviation: float | np.ndarray, axes: Axes, sides: Sides
     n_steps, step = _STEPS[effort][ndim - 1]
     if axes.channel is not None:
         n_steps = min(n_steps, _OF_COLOURS)
-    chained, usual = partial(lichi, sigma=deviation, n_steps=n_steps), _USUAL[ndim]
+    chained, usual = partial(lichi, sigma=deviation, n_steps=n_steps), PATCH_SIZE[ndim]
     if ndim == 3 and effort != "best":
         usual = _OF_VOLUMES_SIDES
         if effort == "fast" or sides.are_many:
@@ -147,7 +145,7 @@ def _shape(sides: Sides, patches: tuple[int, int], step: int) -> dict[str, Any]:
     if sides.are_equal:
         return {"patch_size": patches, "step": step}
     first, second = map(sides.patch, patches)
-    window = sides.window(_WINDOW[min(sides.n_long, 3)])
+    window = sides.window(WINDOW[min(sides.n_long, 3)])
     return {"patch_size": (first, second), "step": sides.patch(step), "window": window}
 
 

@@ -64,8 +64,8 @@ class Sides(NamedTuple):
 
     spacing: tuple[float, ...]
     coarsest: int | None
-    n_long: int = 2
-    are_many: bool = False
+    n_long: int
+    are_many: bool
 
     @classmethod
     def of(cls, X: np.ndarray, axes: Axes, spacing: tuple[float, ...] | None) -> Sides:

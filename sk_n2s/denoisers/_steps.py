@@ -12,13 +12,22 @@ from .._utils.threads import in_threads
 from ._groups import Average, Grid, Tile, most_similar
 from ._mixing import RIDGE, Correlation, Risk, combine
 
-__all__ = ["Groups", "Layout", "Noise", "Side", "Step", "average_of_groups", "reach_of_steps"]
+__all__ = [
+    "Groups",
+    "Layout",
+    "Noise",
+    "Side",
+    "Step",
+    "WINDOW",
+    "average_of_groups",
+    "reach_of_steps",
+]
 
 #: Members of a group, for each tile of each slab of a grid.
 Groups = list[list[np.ndarray]]
 
 #: Sides of windows for 1, 2, 3 and more axes: some 1,300 positions.
-_WINDOW = {1: 1369, 2: 37, 3: 11}
+WINDOW = {1: 1369, 2: 37, 3: 11}
 
 
 #: A side for all axes, or one for each.
@@ -46,19 +55,18 @@ class Layout(NamedTuple):
     @classmethod
     def of(
         cls,
+        kind: int,
         ndim: int,
         patch_size: int | Sequence[Side] | None,
         group_size: int | Sequence[int],
         window: Side | None,
         step: Side,
         defaults: dict[int, tuple[int, int]],
-        n_long: int | None = None,
     ) -> Layout:
-        """Return what the parameters of a denoiser say, or its defaults for so many axes.
+        """Return what the parameters of a denoiser say, or its defaults for data of a kind.
 
-        `n_long` is the number of axes that hold more than one entry.
+        The kind is 1 for signals, 2 for images, 3 for volumes.
         """
-        kind = max(1, min(ndim if n_long is None else n_long, 3))
         sides: Any = defaults[kind] if patch_size is None else patch_size
         if np.ndim(sides) == 0:
             sides = (sides, sides)
@@ -67,7 +75,7 @@ class Layout(NamedTuple):
                 f"patch_size={patch_size!r} has {len(sides)} values for 2 steps: give an integer, "
                 "or one for each, and a tuple in its place for sides that differ between axes."
             )
-        side = _WINDOW[kind] if window is None else window
+        side = WINDOW[kind] if window is None else window
         first, second = (per_axis(p, ndim, name="patch_size", minimum=1) for p in sides)
         return cls(
             (first, second),
@@ -75,6 +83,14 @@ class Layout(NamedTuple):
             per_axis(side, ndim, name="window", minimum=1),
             per_axis(step, ndim, name="step", minimum=1),
         )
+
+    @classmethod
+    def of_data(cls, X: np.ndarray, channel_axis: int | None, *parameters: Any) -> Layout:
+        """Return the same for data; axes of one entry make no volume of an image."""
+        channel = None if channel_axis is None else channel_axis % X.ndim
+        lengths = [n for a, n in enumerate(X.shape) if a != channel]
+        kind = max(1, min(sum(n > 1 for n in lengths), 3))
+        return cls.of(kind, len(lengths), *parameters)
 
     @property
     def flat(self) -> tuple[int, ...]:
@@ -98,7 +114,7 @@ def reach_of_steps(
     defaults: dict[int, tuple[int, int]],
 ) -> tuple[int, ...]:
     """Return from how far the result of a number of steps depends on the data, for each axis."""
-    found = Layout.of(ndim, patch_size, 2, window, 1, defaults)
+    found = Layout.of(min(ndim, 3), ndim, patch_size, 2, window, 1, defaults)
     sides = (max(both) for both in zip(*found.patches, strict=True))
     return tuple(n_steps * (w // 2 + p) for w, p in zip(found.window, sides, strict=True))
 

@@ -17,10 +17,10 @@ from ._noise_units import in_units_of_noise
 from ._steps import Groups, Layout, Noise, Side, average_of_groups, reach_of_steps
 from .traits import declare
 
-__all__ = ["lichi"]
+__all__ = ["PATCH_SIZE", "lichi"]
 
 #: Defaults for 1, 2, 3, and more axes: sides of the patches of the pilot and of the steps.
-_PATCH_SIZE = {1: (61, 31), 2: (11, 6), 3: (5, 4)}
+PATCH_SIZE = {1: (61, 31), 2: (11, 6), 3: (5, 4)}
 
 #: How much noise is added, as a share of what there is, to find the weights of the pilot.
 _ALPHA = 0.5
@@ -39,7 +39,7 @@ def _reach(
     ndim: int, *, patch_size: int | Sequence[Side] | None, window: Side | None, **_: Any
 ) -> tuple[int, ...]:
     # What a later step sees of what is beyond counts for less than where patches begin.
-    return reach_of_steps(ndim, 2, patch_size, window, _PATCH_SIZE)
+    return reach_of_steps(ndim, 2, patch_size, window, PATCH_SIZE)
 
 
 @declare(reach=_reach, exactly=False, releases_gil=True)
@@ -132,11 +132,8 @@ def lichi(
     True
     """
     X = as_data(X)
-    lengths = [
-        n for a, n in enumerate(X.shape) if channel_axis is None or a != channel_axis % X.ndim
-    ]
-    n_long = sum(n > 1 for n in lengths)
-    layout = Layout.of(len(lengths), patch_size, group_size, window, step, _PATCH_SIZE, n_long)
+    sizes = patch_size, group_size, window, step, PATCH_SIZE
+    layout = Layout.of_data(X, channel_axis, *sizes)
     n_steps = per_axis(n_steps, 1, name="n_steps", minimum=1)[0]
     n_scales = per_axis(n_scales, 1, name="n_scales", minimum=1)[0]
 

@@ -237,12 +237,8 @@ class RegressionDenoiser(BaseDenoiser):
         if not is_lazy(X):
             return self._invariant(X)
         channel, _, axes = self.axes(X.ndim)
-        halo, period = [0] * X.ndim, [1] * X.ndim
-        for axis in axes:
-            halo[axis] = self._reach(len(axes))
-        if channel is not None:
-            period[channel] = 0
-        return map_blocks(self._of_block, X, tuple(halo), tuple(period))
+        halo = dict.fromkeys(axes, self._reach(len(axes)))
+        return map_blocks(self._of_block, X, halo, {} if channel is None else {channel: 0})
 
     def _of_block(self, block: np.ndarray) -> np.ndarray:
         """Return the prediction of a block; NaN where there is nothing to predict from."""

@@ -125,11 +125,8 @@ def nl_ridge(
     True
     """
     X = as_data(X)
-    lengths = [
-        n for a, n in enumerate(X.shape) if channel_axis is None or a != channel_axis % X.ndim
-    ]
-    n_long = sum(n > 1 for n in lengths)
-    layout = Layout.of(len(lengths), patch_size, group_size, window, step, _PATCH_SIZE, n_long)
+    sizes = patch_size, group_size, window, step, _PATCH_SIZE
+    layout = Layout.of_data(X, channel_axis, *sizes)
     n_refinements = per_axis(n_refinements, 1, name="n_refinements")[0]
 
     def work(values: np.ndarray, noise: Noise) -> np.ndarray:

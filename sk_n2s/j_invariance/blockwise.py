@@ -28,22 +28,23 @@ def in_blocks(wrapper: Any, X: Any, noise: NoiseModel | None) -> Any:
             "denoised in blocks as it is: set halo to how many entries around a block it is "
             "to be shown, or declare that with sk_n2s.denoisers.declare."
         )
-    halo, period = [0] * X.ndim, [1] * X.ndim
-    for axis, distance in zip(plan.axes, reach.distance, strict=True):
-        halo[axis] = ceil(distance)
+    halo = {axis: ceil(d) for axis, d in zip(plan.axes, reach.distance, strict=True)}
+    period: dict[int, int] = {}
     if plan.exact or wrapper.output == "plain":
         # Nothing is hidden in sets, which a block might be too small for.
         wrapper = copy(wrapper)
         wrapper.partition = None
     else:
-        period = [1 if p is None else p for p in plan.partition.period(X.ndim, plan.axes)]
-    if wrapper.channel_axis is not None:
-        period[wrapper.channel_axis] = 0  # a denoiser may look at all channels together
+        periods = enumerate(plan.partition.period(X.ndim, plan.axes))
+        period = {axis: p for axis, p in periods if p is not None}
+    channel = wrapper.axes(X.ndim).channel
+    if channel is not None:
+        period[channel] = 0  # a denoiser may look at all channels together
     others: tuple = ()
     if noise is not None and isinstance(noise.level, np.ndarray):
         others = (as_blocks(np.broadcast_to(noise.level, X.shape)),)
     function = partial(_denoise_block, wrapper, noise)
-    return map_blocks(function, X, tuple(halo), tuple(period), *others)
+    return map_blocks(function, X, halo, period, *others)
 
 
 def _denoise_block(

@@ -84,7 +84,9 @@ class Fill(ABC):
 
 def values_of(fill: Fill, X: Array, visible: Array, where: Index, axes: Ints) -> Array:
     """Return what a fill replaces ``X[where]`` with; a user's fill remembers nothing of it."""
-    if "_is_ours" in vars(type(fill)):  # and not that of a class which it is derived from
+    # What the package's own fills keep, if anything, depends on visible entries alone.
+    is_ours = type(fill).__module__.partition(".")[0] == __name__.partition(".")[0]
+    if is_ours and not isinstance(fill, _CallableFill):
         return fill.values(X, visible, where, axes)
     X = X.view()
     X.flags.writeable = False
@@ -273,9 +275,6 @@ class MeanFill(_NeighbourFill):
     array([1., 2., 3.])
     """
 
-    # What it keeps, if anything, depends on visible entries alone.
-    _is_ours = True
-
     def _combine(self, neighbours: Neighbours, shape: Ints, dtype: np.dtype) -> Combined:
         neighbours = list(neighbours)
         whole = dtype.type(0)
@@ -306,9 +305,6 @@ class MedianFill(_NeighbourFill):
         What lies beyond the border, as for `MeanFill`.
     """
 
-    # What it keeps, if anything, depends on visible entries alone.
-    _is_ours = True
-
     kernel: Any = "square"
 
     def _combine(self, neighbours: Neighbours, shape: Ints, dtype: np.dtype) -> Combined:
@@ -335,9 +331,6 @@ class RandomFill(_NeighbourFill):
         The seed; an int gives the same choice at every call.
     """
 
-    # What it keeps, if anything, depends on visible entries alone.
-    _is_ours = True
-
     kernel: Any = "square"
     random_state: int | None = 0
 
@@ -353,9 +346,6 @@ class RandomFill(_NeighbourFill):
 @dataclass(frozen=True)
 class ZeroFill(Fill):
     """Zero, whatever the neighbours are."""
-
-    # What it keeps, if anything, depends on visible entries alone.
-    _is_ours = True
 
     @property
     def reach(self) -> float:  # noqa: D102
