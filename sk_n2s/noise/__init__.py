@@ -11,6 +11,7 @@ from .outliers import OutlierMasker, Tails, estimate_tails, find_outliers
 from .rare import find_rare_values
 from .stabilization import GeneralizedAnscombe
 from .stabilizers import ClippedNoise, LogTransform, RicianNoise, stabilizer_for
+from .table import estimate_table_noise
 
 __all__ = [
     "ClippedNoise",
@@ -29,6 +30,7 @@ __all__ = [
     "estimate_noise_curve",
     "estimate_noise_map",
     "estimate_noise_model",
+    "estimate_table_noise",
     "estimate_tails",
     "find_outliers",
     "find_rare_values",
