@@ -13,7 +13,7 @@ from scipy.optimize import minimize
 from sklearn.base import MetaEstimatorMixin, clone
 from sklearn.utils.parallel import Parallel, delayed
 
-from ._utils.arrays import products_over, unmasked
+from ._utils.arrays import products_over, split_axes, unmasked
 from ._utils.base import Axes, BaseDenoiser
 from ._utils.callbacks import Task, with_callbacks
 from ._utils.lazy import as_float_data, in_memory, is_lazy
@@ -182,7 +182,7 @@ class SelfSupervisedStacker(MetaEstimatorMixin, BaseDenoiser):
             shown = self._as_data(X)
             if is_lazy(X):
                 self._members()
-                channel, batch, _ = self.axes(X.ndim)
+                channel, batch, *_ = self.axes(X.ndim)
                 part = in_memory([shown[middle(X.shape, _LOADED, channel, batch)]])[0]
                 if np.isnan(part).all():
                     raise ValueError(
@@ -321,7 +321,10 @@ class SelfSupervisedStacker(MetaEstimatorMixin, BaseDenoiser):
         """Return the noise, for the axes that the members agree on."""
         axes = list(zip(*(denoiser.axes(X.ndim)[:2] for denoiser in denoisers), strict=True))
         channel, batch = (found[0] if len(set(found)) == 1 else None for found in axes)
-        return noise_of(self.noise, X, channel, batch)
+        shared = Axes(*split_axes(X.ndim, channel, batch))
+        if all(denoiser.axes(X.ndim).is_table for denoiser in denoisers):
+            shared = denoisers[0].axes(X.ndim)
+        return noise_of(self.noise, X, shared)
 
     def _members(self) -> tuple[tuple[str, ...], tuple[Any, ...]]:
         try:

@@ -27,12 +27,36 @@ class Axes(NamedTuple):
     channel, batch : int or None
         The axis of channels, and that of independent items.
     neighbours : tuple of int
-        All others: the axes along which entries are neighbours.
+        All others: the axes along which entries are neighbours. A table has none.
+    is_table : bool
+        Whether the data are a table, of samples by features.
     """
 
     channel: int | None
     batch: int | None
     neighbours: tuple[int, ...]
+    is_table: bool = False
+
+    @property
+    def cut(self) -> tuple[int, ...]:
+        """The axes along which entries are hidden."""
+        return (0, 1) if self.is_table else self.neighbours
+
+
+def _of_table(ndim: int, channel_axis: int | None, batch_axis: int | None) -> Axes:
+    """Return the axes of a table."""
+    for name, axis in (("channel_axis", channel_axis), ("batch_axis", batch_axis)):
+        if axis is not None:
+            raise ValueError(
+                f"{name}={axis!r} has no meaning for a table, whose axes are samples and "
+                f'features: leave it out, or set kind="array".'
+            )
+    if ndim != 2:
+        raise ValueError(
+            f"X has {ndim} axes, and a table has two, samples and features: set "
+            'kind="array" for data whose entries have neighbours, or reshape X.'
+        )
+    return Axes(None, None, (), True)
 
 
 def columns_of(X: Any) -> dict[str, Any]:
@@ -142,6 +166,7 @@ class BaseDenoiser(ArrayTransformer):
     """
 
     # The parameters that the contract rests upon; a subclass need not have them.
+    kind: str = "array"
     channel_axis: int | None = None
     batch_axis: int | None = None
     noise: Any = None
@@ -180,8 +205,11 @@ class BaseDenoiser(ArrayTransformer):
         Raises
         ------
         ValueError
-            If `channel_axis` or `batch_axis` is not an axis of such data.
+            If `channel_axis` or `batch_axis` is not an axis of such data, or if they have not the
+            two axes of a table.
         """
+        if self.kind == "table":
+            return _of_table(ndim, self.channel_axis, self.batch_axis)
         return Axes(*split_axes(ndim, self.channel_axis, self.batch_axis))
 
     def reach(self, ndim: int) -> Any:

@@ -42,7 +42,7 @@ def without_rare_values(X: np.ndarray, settings: Settings) -> tuple[np.ndarray, 
 
 def look_at_noise(given: Any, X: np.ndarray, settings: Settings) -> tuple[NoiseModel, Any]:
     """Return the noise, and what makes it white where that is needed."""
-    noise = noise_of(given, X, settings.channel_axis, settings.batch_axis)
+    noise = noise_of(given, X, settings.axes(X.ndim))
     curve = noise.curve
     if curve is None:
         axes = settings.axes(X.ndim)

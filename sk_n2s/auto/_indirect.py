@@ -135,7 +135,7 @@ class Levelled(_Indirect):
         denoised = self.steps[0].fit(X, progress)
         for _ in range(_LEVELLED):
             level = X - _offsets(X, denoised, self._lines)
-            rest = noise_of(None, level, self._axes.channel, self._axes.batch)
+            rest = noise_of(None, level, self._axes)
             # What is left of the lines is less than what is there beside it.
             self.steps.append(self._make(rest.replace(correlation=None) if rest.lines else rest))
             denoised = self.steps[-1].fit(level, progress)

@@ -14,6 +14,7 @@ from .cosine import dct
 from .external import bm3d
 from .frequency import butterworth, wiener
 from .linear import gaussian, uniform
+from .low_rank import LowRankDenoiser
 from .rank import median
 from .regression import RegressionDenoiser
 from .ridge import nl_ridge
@@ -43,6 +44,7 @@ DENOISERS = {
 
 __all__ = [
     "DENOISERS",
+    "LowRankDenoiser",
     "RegressionDenoiser",
     "bilateral",
     "bm3d",

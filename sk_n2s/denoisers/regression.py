@@ -165,7 +165,7 @@ class RegressionDenoiser(BaseDenoiser):
         return scales
 
     def _invariant(self, X: np.ndarray) -> np.ndarray:
-        channel, batch, axes = self.axes(X.ndim)
+        channel, batch, axes, _ = self.axes(X.ndim)
         scales = self._checked_scales(len(axes))
         # Double precision, for sums that lose no digit of the noise to an offset.
         values = X[..., np.newaxis] if channel is None else np.moveaxis(X, channel, -1)
@@ -236,7 +236,7 @@ class RegressionDenoiser(BaseDenoiser):
         self.view_plan(X)
         if not is_lazy(X):
             return self._invariant(X)
-        channel, _, axes = self.axes(X.ndim)
+        channel, _, axes, _ = self.axes(X.ndim)
         halo = dict.fromkeys(axes, self._reach(len(axes)))
         return map_blocks(self._of_block, X, halo, {} if channel is None else {channel: 0})
 

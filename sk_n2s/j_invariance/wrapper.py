@@ -9,7 +9,7 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
-from sklearn.utils._param_validation import StrOptions
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.arrays import has_nan, per_axis
@@ -19,10 +19,12 @@ from .._utils.lazy import as_float_data, in_memory, is_lazy
 from ..denoisers.calling import apply_denoiser, name_of
 from ..denoisers.traits import Reach, get_exact_form, reach_of, traits_of
 from ..losses import true_score
+from ..masking.base import Index
 from ..masking.blind_spots import BlindSpotPartition
 from ..masking.fills import Fill, check_fill
 from ..masking.isolation import fresh_copy
 from ..masking.partitions import Partition, default_grid
+from ..masking.tables import check_table_fill, default_of_tables
 from ..masking.views import NothingVisible, View, ViewPlan
 from ..noise.model import NoiseModel, check_noise
 from ..risk.blending import BLEND_REACH, Blend, blend
@@ -34,6 +36,9 @@ from .gaps import fill_gaps, without_gaps
 from .parameters import DenoiserParameters
 
 __all__ = ["JInvariantWrapper"]
+
+#: How often what is hidden in a table is filled anew, unless the user says otherwise.
+_REFILLS_OF_TABLES = 5
 
 
 class JInvariantWrapper(DenoiserParameters, BaseDenoiser):
@@ -62,6 +67,10 @@ class JInvariantWrapper(DenoiserParameters, BaseDenoiser):
     fill : {"mean", "zero", "median", "random"}, Fill or callable, default="mean"
         What hidden entries are replaced with. A callable ``fill(X, hidden)`` is shown NaN
         at the hidden entries.
+    n_refills : int, default=None
+        How often what is hidden is filled anew, with what the denoiser makes of it, before its
+        answer counts; each takes another call. What depends on the fill less and less predicts
+        better, from fewer entries. None means 5 for tables, and 0 for others.
     output : {"invariant", "plain", "blend"}, default="invariant"
         What `transform` returns: f itself, blind at each entry; g on the full data; or f
         with the entry's own value mixed back in, λ·f + (1 − λ)·x with
@@ -72,6 +81,11 @@ class JInvariantWrapper(DenoiserParameters, BaseDenoiser):
         singly and costs one pass; "mask" hides the sets of the partition in turn. "auto"
         takes the exact form where there is one and no partition is given, since a
         partition says what has to be hidden along with an entry.
+    kind : {"array", "table"}, default="array"
+        "table" says that the data are samples by features, no entry of which has neighbours: the
+        default partition is then ``RandomPartition(n_splits=10)``, "mean" and "median" are those of
+        the feature ("missing" leaves NaN, for denoisers that can do with it), and the noise is told
+        from the singular values.
     channel_axis : int, default=None
         An axis of channels: an entry is hidden in all of them together. It is passed on
         to a denoiser with a parameter of that name; others see one channel at a time.
@@ -142,8 +156,10 @@ class JInvariantWrapper(DenoiserParameters, BaseDenoiser):
         "denoiser": "no_validation",  # checked together with its parameters
         "partition": [Partition, StrOptions({"auto"}), None],
         "fill": [str, Fill, callable],
+        "n_refills": [Interval(Integral, 0, None, closed="left"), None],
         "output": [StrOptions({"invariant", "plain", "blend"})],
         "method": [StrOptions({"auto", "mask", "exact"})],
+        "kind": [StrOptions({"array", "table"})],
         "channel_axis": [Integral, None],
         "batch_axis": [Integral, None],
         "noise": "no_validation",  # needs the shape of the data
@@ -156,8 +172,10 @@ class JInvariantWrapper(DenoiserParameters, BaseDenoiser):
         *,
         partition: Partition | str | None = None,
         fill: str | Fill | Callable = "mean",
+        n_refills: int | None = None,
         output: str = "invariant",
         method: str = "auto",
+        kind: str = "array",
         channel_axis: int | None = None,
         batch_axis: int | None = None,
         noise: Any = None,
@@ -167,8 +185,10 @@ class JInvariantWrapper(DenoiserParameters, BaseDenoiser):
         super().__init__(denoiser, denoiser_params)
         self.partition = partition
         self.fill = fill
+        self.n_refills = n_refills
         self.output = output
         self.method = method
+        self.kind = kind
         self.channel_axis = channel_axis
         self.batch_axis = batch_axis
         self.noise = noise
@@ -179,7 +199,8 @@ class JInvariantWrapper(DenoiserParameters, BaseDenoiser):
     def view_plan(self, X: np.ndarray) -> ViewPlan:  # noqa: D102
         self._validate_params()
         self._check_denoiser(() if self.channel_axis is None else ("channel_axis",))
-        axes = self.axes(X.ndim).neighbours
+        found = self.axes(X.ndim)
+        axes = found.cut
         if self.halo is not None:
             per_axis(self.halo, len(axes), name="halo")
         traits = traits_of(self.denoiser)
@@ -204,8 +225,8 @@ class JInvariantWrapper(DenoiserParameters, BaseDenoiser):
         else:
             exact = self.method == "exact"
         if partition is None:
-            partition = default_grid(X, axes)
-        fill = check_fill(self.fill)
+            partition = default_of_tables(X) if found.is_table else default_grid(X, axes)
+        fill = (check_table_fill if found.is_table else check_fill)(self.fill)
         fill.check(len(axes))
         plan = ViewPlan(partition, fill, axes, exact)
         plan.get_n_splits(X)  # a partition that does not fit says so now
@@ -216,14 +237,17 @@ class JInvariantWrapper(DenoiserParameters, BaseDenoiser):
         given: Any = BlindSpotPartition() if self.partition == "auto" else self.partition
         if not isinstance(given, BlindSpotPartition) or not given.is_auto:
             return given
-        footprint = footprint_of(X, *self.axes(X.ndim)[:2])
+        found = self.axes(X.ndim)
+        if found.is_table:
+            return None if self.partition == "auto" else given
+        footprint = footprint_of(X, found.channel, found.batch)
         if self.partition == "auto" and np.size(footprint) == 1:
             return None
         return replace(given, footprint=footprint)
 
     def predict_view(self, view: View) -> np.ndarray:  # noqa: D102
         if not view.exact:
-            return self._answer(self.denoiser, view.input)[view.where]
+            return self._refilled(view.input, view.filled)[view.where]
         form = get_exact_form(self.denoiser)
         assert form is not None  # view_plan saw to it
         if not view.has_gaps:
@@ -236,11 +260,28 @@ class JInvariantWrapper(DenoiserParameters, BaseDenoiser):
 
     def _answer(self, denoiser: Any, X: np.ndarray, **options: Any) -> np.ndarray:
         """Return the answer of a denoiser, or of a fresh copy of one that keeps state."""
-        channel, batch, _ = self.axes(X.ndim)
+        channel, batch, *_ = self.axes(X.ndim)
         with fresh_copy(denoiser, self.denoiser_params, X.nbytes) as (fresh, params):
             return apply_denoiser(
                 fresh, X, params, channel_axis=channel, batch_axis=batch, **options
             )
+
+    def _refilled(self, X: np.ndarray, filled: Index | None) -> np.ndarray:
+        """Return the denoiser's answer, after what is filled was filled by its answers before."""
+        answer = self._answer(self.denoiser, X)
+        if filled is None:
+            return answer
+        for _ in range(self._n_refills(X.ndim)):
+            shown = X.copy()
+            shown[filled] = answer[filled]
+            answer = self._answer(self.denoiser, shown)
+        return answer
+
+    def _n_refills(self, ndim: int) -> int:
+        """Return how often what is filled is filled anew."""
+        if self.n_refills is not None:
+            return int(self.n_refills)
+        return _REFILLS_OF_TABLES if self.axes(ndim).is_table else 0
 
     def _invariant(self, X: np.ndarray) -> np.ndarray:
         """Return the J-invariant prediction of each entry."""
@@ -271,14 +312,15 @@ class JInvariantWrapper(DenoiserParameters, BaseDenoiser):
             missing entries: `halo` if it is given; None if the denoiser does not say how
             far it looks.
         """
-        axes = self.axes(ndim).neighbours
+        axes = self.axes(ndim).cut
         if self.halo is not None:
             halo = per_axis(self.halo, len(axes), name="halo")
             return Reach(tuple(map(float, halo)), False)
         reach = reach_of(self.denoiser, self.denoiser_params, len(axes))
         if reach is None:
             return None
-        around = check_fill(self.fill).reach + (BLEND_REACH if self.output == "blend" else 0)
+        fill = (check_table_fill if self.axes(ndim).is_table else check_fill)(self.fill)
+        around = fill.reach + (BLEND_REACH if self.output == "blend" else 0)
         return reach._replace(distance=tuple(d + around for d in reach.distance))
 
     @property
@@ -332,7 +374,7 @@ class JInvariantWrapper(DenoiserParameters, BaseDenoiser):
         return as_float_data(X)
 
     def _noise_of(self, X: Any) -> NoiseModel:
-        return noise_of(self.noise, X, self.channel_axis, self.batch_axis)
+        return noise_of(self.noise, X, self.axes(X.ndim))
 
     def _denoise(self, X: Any) -> Any:
         noise = None
@@ -352,7 +394,7 @@ class JInvariantWrapper(DenoiserParameters, BaseDenoiser):
 
     def _blend(self, X: np.ndarray, noise: NoiseModel) -> Blend:
         invariant = self._invariant(X)
-        return blend(X, invariant, check_noise(noise, X), *self.axes(X.ndim)[:2])
+        return blend(X, invariant, check_noise(noise, X), self.axes(X.ndim))
 
     def output_and_divergence(  # noqa: D102
         self, X: np.ndarray, noise: NoiseModel

@@ -10,16 +10,20 @@ from .partitions import (
     PairPartition,
     RandomPartition,
 )
+from .tables import BlockPartition, ColumnFill, MissingFill
 from .views import View, ViewPlan
 
 __all__ = [
     "BlindSpotPartition",
+    "BlockPartition",
     "CheckerboardPartition",
+    "ColumnFill",
     "ColumnPartition",
     "Fill",
     "GridPartition",
     "MeanFill",
     "MedianFill",
+    "MissingFill",
     "PairPartition",
     "Partition",
     "RandomFill",

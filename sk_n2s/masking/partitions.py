@@ -31,6 +31,7 @@ __all__ = [
     "ColumnPartition",
     "PairPartition",
     "default_grid",
+    "spread_over_grid",
 ]
 
 
@@ -66,7 +67,7 @@ def _index(ndim: int, slices: dict[int, slice]) -> tuple[slice, ...]:
 
 
 @cache
-def _spread_over_grid(strides: tuple[int, ...]) -> np.ndarray:
+def spread_over_grid(strides: tuple[int, ...]) -> np.ndarray:
     """Return all places of a grid, of which every beginning is spread over it.
 
     The first places, as many as the longest axis has, are in each of its rows once, evenly
@@ -78,7 +79,7 @@ def _spread_over_grid(strides: tuple[int, ...]) -> np.ndarray:
     points = qmc.Halton(len(strides), scramble=False).random(max(strides) + 1)[1:]
     first = points.argsort(axis=0).argsort(axis=0) * strides // max(strides)
     others = strides[:longest] + strides[longest + 1 :]
-    shifts = _spread_over_grid(others) if others else np.zeros((1, 0), dtype=int)
+    shifts = spread_over_grid(others) if others else np.zeros((1, 0), dtype=int)
     shifts = np.insert(shifts, longest, 0, axis=1)
     return ((first + shifts[:, np.newaxis]) % strides).reshape(-1, len(strides))
 
@@ -163,7 +164,7 @@ class GridPartition(Partition):
 
     def order(self, X: np.ndarray, axes: AxesToCut = None) -> list[int]:  # noqa: D102
         strides = self._strides(X, axes)[1]
-        return np.ravel_multi_index(tuple(_spread_over_grid(strides).T), strides).tolist()
+        return np.ravel_multi_index(tuple(spread_over_grid(strides).T), strides).tolist()
 
 
 def default_grid(X: np.ndarray, axes: tuple[int, ...]) -> GridPartition:
@@ -264,7 +265,10 @@ class RandomPartition(Partition):
 
 @dataclass(frozen=True)
 class ColumnPartition(Partition):
-    """Every `n_splits`-th column, hidden whole: genes of a matrix, lines of a scan.
+    """Every `n_splits`-th column, hidden whole: lines of a scan.
+
+    A feature of a table that is hidden whole cannot be learnt from its other samples: hide
+    blocks of it (`BlockPartition`).
 
     Parameters
     ----------

@@ -52,6 +52,8 @@ class View(NamedTuple):
         is scored by Stein's unbiased risk estimate for such noise.
     has_gaps : bool
         Whether entries of `input` are missing, which only an exact form is shown.
+    filled : index or None
+        Which entries of `input` are a fill; None if there are none.
     period : int or None
         After how many rows of the target the sets repeat themselves, so that `totals` of
         blocks of as many rows add up; None if it is not known.
@@ -66,6 +68,7 @@ class View(NamedTuple):
     exact: bool = False
     noise: Any = None
     has_gaps: bool = False
+    filled: Index | None = None
     period: int | None = None
 
 
@@ -115,7 +118,9 @@ class ViewPlan:
             gaps = has_nan(X)
             counts = _counts(X, totals, gaps)
             period = self.partition.period(X.ndim, self.axes)[0] or None
-            yield View(X, ..., X, splits, totals, counts, self.exact, self.noise, gaps, period)
+            yield View(
+                X, ..., X, splits, totals, counts, self.exact, self.noise, gaps, period=period
+            )
             return
         missing = _missing(X)
         sets = enumerate(self.partition.split(X, self.axes))
@@ -127,7 +132,8 @@ class ViewPlan:
                 )
             shown, target = self._conceal(X, hidden, missing), X[scored]
             counts = _counts(target, _total, has_nan(target))
-            yield View(shown, scored, target, (split,), _total, counts)
+            filled = _filled(hidden, missing)
+            yield View(shown, scored, target, (split,), _total, counts, filled=filled)
 
     def view_of_piece(
         self, part: np.ndarray, piece: Piece, index: int | None, first_split: int = 0
@@ -145,13 +151,15 @@ class ViewPlan:
             n_hidden = 1 if self.exact else np.count_nonzero(~missing[hidden])
             if np.count_nonzero(~missing) <= n_hidden:  # nothing to predict from, nothing scored
                 target = np.full_like(target, np.nan)
+        filled = None
         if not self.is_single:
             part = self._conceal(part, hidden, missing)
+            filled = _filled(hidden, missing)
         totals = partial(block_sums, parts=piece.n_blocks)
         counts = _counts(target, totals, has_nan(target))
         splits = tuple(range(first_split, first_split + len(counts)))
         gaps = self.exact and missing is not None
-        return View(part, where, target, splits, totals, counts, self.exact, noise, gaps)
+        return View(part, where, target, splits, totals, counts, self.exact, noise, gaps, filled)
 
     def complete(self, X: np.ndarray) -> np.ndarray:
         """Return the data with only their missing entries filled."""
@@ -177,6 +185,15 @@ class ViewPlan:
             gaps = np.isnan(shown)
             shown[gaps] = values_of(self.fill, shown, visible, gaps, self.axes)
         return shown
+
+
+def _filled(hidden: Index, missing: np.ndarray | None) -> Index:
+    """Return which entries are a fill: those that are hidden, and those that are missing."""
+    if missing is None:
+        return hidden
+    filled = missing.copy()
+    filled[hidden] = True
+    return filled
 
 
 def _total(values: np.ndarray) -> np.ndarray:

@@ -161,8 +161,7 @@ class TrainedNetwork(PrefixedParameters):
         return self._blend(X, noise).output
 
     def _blend(self, X: np.ndarray, noise: NoiseModel) -> Blend:
-        layout = Layout.of(X.shape, self.channel_axis)
-        return blend(X, self._ask(X, True), check_noise(noise, X), *layout)
+        return blend(X, self._ask(X, True), check_noise(noise, X), self.axes(X.ndim))
 
     def _ask(self, X: np.ndarray, invariant: bool) -> np.ndarray:
         """Return the network's answer, on the scale of the data."""

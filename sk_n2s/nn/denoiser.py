@@ -335,7 +335,7 @@ class NetworkDenoiser(SearchedNetwork, SavedNetwork):
             self._check_unchanged(batch.shape[1])
         learnt: dict[str, Any] = {"n_channels_": batch.shape[1], "n_axes_": array.ndim}
         if self.output == "blend":
-            learnt["noise_"] = noise_of(self.noise, array, *layout)
+            learnt["noise_"] = noise_of(self.noise, array, self.axes(array.ndim))
         device = check_device(self.device)
         if go_on:
             offset, scale, rng = self.offset_, self.scale_, deepcopy(self._rng)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
+from .._utils.base import Axes
 from ..denoisers.calling import apply_denoiser
 from ..denoisers.linear import gaussian_exact
 from ..losses import squared_error
@@ -44,8 +46,7 @@ def blend(
     X: np.ndarray,
     invariant: np.ndarray,
     noise: NoiseModel,
-    channel_axis: int | None = None,
-    batch_axis: int | None = None,
+    axes: Axes | None = None,
 ) -> Blend:
     """Return λ·f + (1 − λ)·x with λ = σ²/(σ² + τ²).
 
@@ -63,27 +64,31 @@ def blend(
     noise : NoiseModel
         The noise, of variance σ²; where that depends on the signal, the prediction stands
         for it.
-    channel_axis, batch_axis : int, default=None
-        Axes along which entries are not neighbours; not negative.
+    axes : Axes, default=None
+        What lies along the axes; None is neighbours along all. In a table, the average is that of
+        the feature.
 
     Returns
     -------
     Blend
         The blend, and its weights.
     """
+    axes = Axes(None, None, tuple(range(X.ndim))) if axes is None else axes
     squares = squared_error(X, invariant)
     # Of float32 data they are float32, if squares fit into that; so is then all that follows.
     variance = np.asarray(noise.variance(invariant), dtype=squares.dtype)
     missing = np.isnan(squares)
-    average = partial(
+    average: Callable = partial(
         apply_denoiser,
         gaussian_exact,
         params={"sigma": _SIGMA},
-        channel_axis=channel_axis,
-        batch_axis=batch_axis,
+        channel_axis=axes.channel,
+        batch_axis=axes.batch,
         allow_nan=True,
         copy=False,
     )
+    if axes.is_table:
+        average = _of_other_samples
     level = variance
     if variance.ndim or missing.any():  # the average of what is not the same everywhere
         level = average(np.where(missing, squares.dtype.type(np.nan), variance))
@@ -102,3 +107,11 @@ def blend(
     output += invariant
     np.copyto(output, invariant, where=missing)
     return Blend(output, own, variance if variance.ndim else float(variance))
+
+
+def _of_other_samples(values: np.ndarray) -> np.ndarray:
+    """Return the mean of a feature over all other samples; NaN is left out, and has no mean."""
+    known = ~np.isnan(values)
+    others = np.count_nonzero(known, axis=0) - known
+    total = np.nansum(values, axis=0, dtype=np.float64) - np.where(known, values, 0)
+    return np.divide(total, others, out=np.full(values.shape, np.nan), where=others > 0)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+from .._utils.base import Axes
 from ..noise.estimate import estimate_noise_model
 from ..noise.model import NoiseModel, check_noise
+from ..noise.table import estimate_table_noise_model
 
 __all__ = ["noise_of"]
 
 
-def noise_of(
-    value: Any, X: Any, channel_axis: int | None = None, batch_axis: int | None = None
-) -> NoiseModel:
+def noise_of(value: Any, X: Any, axes: Axes) -> NoiseModel:
     """Return the noise in `X`, estimated where `value` is None."""
     if value is not None:
         return check_noise(value, X)
-    return estimate_noise_model(X, channel_axis=channel_axis, batch_axis=batch_axis)
+    if axes.is_table:
+        return estimate_table_noise_model(X)
+    return estimate_noise_model(X, channel_axis=axes.channel, batch_axis=axes.batch)

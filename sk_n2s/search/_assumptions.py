@@ -18,11 +18,13 @@ def warn_of_noise(groups: list[Group], loss: Loss) -> None:
     """Say so, in one warning, if what candidates see makes the loss choose wrongly."""
     trusting = [group for group in groups if _trusts_neighbours(group)]
     plan, X, members = (trusting or groups)[0]
-    channel, batch, _ = members[0][1].axes(X.ndim)
+    axes = members[0][1].axes(X.ndim)
+    if axes.is_table:  # whose entries have no neighbours
+        return
     found = check_assumptions(
         X,
-        channel_axis=channel,
-        batch_axis=batch,
+        channel_axis=axes.channel,
+        batch_axis=axes.batch,
         correlation=bool(trusting),
         outliers=any(loss is known for known in _NOT_ROBUST),
     )

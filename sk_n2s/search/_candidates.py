@@ -159,7 +159,7 @@ class Grouping:
         for data, agreed, noise in self._noises:
             if data is X and agreed == axes:
                 return noise
-        self._noises.append((X, axes, noise_of(None, X, axes.channel, axes.batch)))
+        self._noises.append((X, axes, noise_of(None, X, axes)))
         return self._noises[-1][2]
 
     def _as_array(self, X: Any) -> Any:

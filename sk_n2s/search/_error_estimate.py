@@ -101,15 +101,14 @@ class ErrorEstimateMixin:
             wrapper = wrapper[-1]
         X = as_float_data(X)
         axes = wrapper.axes(X.ndim)
-        channel, batch = axes.channel, axes.batch
-        noise = noise_of(wrapper.noise, X, channel, batch)
+        noise = noise_of(wrapper.noise, X, axes)
         if not isinstance(X, np.ndarray):
             if isinstance(noise.level, np.ndarray):
                 raise AttributeError(
                     "The error of data that are not in memory cannot be estimated with a noise "
                     "level for each entry: fit the search to a part of them, in memory."
                 )
-            X, channel, batch = sample(X, channel, batch)
+            X, channel, batch = sample(X, axes.channel, axes.batch)
             wrapper = clone(wrapper).set_params(channel_axis=channel, batch_axis=batch).fit(X)
         output, divergence = wrapper.output_and_divergence(X, noise)
         self.__dict__["_estimate"] = error_of(X, output, divergence, noise), noise
@@ -130,7 +129,10 @@ class ErrorEstimateMixin:
 
 def _quick_level(denoiser: BaseDenoiser, X: Any) -> float:
     """Return the standard deviation of the noise, with no more effort than a warning is worth."""
-    channel, batch, _ = denoiser.axes(X.ndim)
+    axes = denoiser.axes(X.ndim)
+    if axes.is_table:
+        return float(np.sqrt(np.nanmean(noise_of(denoiser.noise, X, axes).variance(X))))
+    channel, batch = axes.channel, axes.batch
     part = in_memory([X[middle(X.shape, _GLANCE, channel, batch)]])[0]
     if denoiser.noise is not None:
         noise = check_noise(denoiser.noise, X)

@@ -221,7 +221,7 @@ def check_other_axes_are_refused(estimator: BaseDenoiser) -> None:
 def check_axes_are_named_once(estimator: BaseDenoiser) -> None:
     """`axes` names each axis of the data once: as channels, items, or neighbours."""
     for ndim in (2, 3):
-        channel, batch, neighbours = _new(estimator).axes(ndim)
+        channel, batch, neighbours, _ = _new(estimator).axes(ndim)
         found = sorted(a for a in (channel, batch, *neighbours) if a is not None)
         require(
             found == list(range(ndim)) and neighbours,
