@@ -79,7 +79,7 @@ def poisson_deviance(target: np.ndarray, prediction: np.ndarray) -> np.ndarray:
     """Return 2·(t·log(t/p) − t + p) for each entry: the loss of photon counts.
 
     A prediction of 0 or less has no deviance: its loss is infinite, or NaN, which fails
-    the candidate that made it.
+    the candidate that made it, except where nothing was predicted and nothing counted.
 
     Parameters
     ----------
@@ -94,7 +94,10 @@ def poisson_deviance(target: np.ndarray, prediction: np.ndarray) -> np.ndarray:
     with np.errstate(divide="ignore", invalid="ignore"):
         deviance = 2 * (xlogy(target, target) - xlogy(target, prediction) - target + prediction)
     invalid = np.where(np.isnan(target), np.nan, np.inf).astype(deviance.dtype)
-    return np.where(prediction > 0, deviance, invalid)
+    nothing = (prediction == 0) & (target == 0)
+    return np.where(prediction > 0, deviance, np.where(nothing, 0, invalid)).astype(
+        deviance.dtype, copy=False
+    )
 
 
 def true_score(y: Any, X: np.ndarray, denoise: Callable[[np.ndarray], np.ndarray]) -> float:

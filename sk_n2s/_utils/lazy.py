@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy import sparse
+from sklearn.utils.validation import check_array
 
 from .arrays import as_float_array
 
@@ -48,8 +50,13 @@ def in_memory(parts: list) -> list[np.ndarray]:
     ]
 
 
-def as_float_data(X: Any) -> Any:
-    """Return data as an array of floats, or as a dask array of floats if they are one."""
+def as_float_data(X: Any, *, accept_sparse: bool = False) -> Any:
+    """Return data as an array of floats, or as a dask array of floats if they are one.
+
+    Where sparse tables are accepted, they are returned as such, by rows.
+    """
+    if accept_sparse and sparse.issparse(X):
+        return check_array(X, accept_sparse="csr", dtype=[np.float64, np.float32], input_name="X")
     if not is_lazy(X):
         return as_float_array(X)
     if X.dtype.kind not in "fiub":

@@ -18,7 +18,11 @@ from sklearn import config_context
 from sklearn.base import clone, is_regressor
 from sklearn.pipeline import Pipeline
 
+from .._utils.once import Once
+from ._tables import TableDenoiser
+
 __all__ = [
+    "RowBlocks",
     "Signature",
     "apply_denoiser",
     "behind_partial",
@@ -26,6 +30,10 @@ __all__ = [
     "name_of",
     "signature_of",
 ]
+
+
+#: Entries of a sparse table that are made dense at a time.
+_ROWS_OF = 2**21
 
 
 class Signature:
@@ -124,8 +132,9 @@ def apply_denoiser(
     batch_axis: int | None,
     allow_nan: bool = False,
     copy: bool = True,
+    known: Once | None = None,
 ) -> np.ndarray:
-    """Return the answer of a denoiser, checked."""
+    """Return the answer of a denoiser, checked; `known` is what was learnt from `X` before."""
     if batch_axis is None and channel_axis is not None:
         if "channel_axis" in signature_of(denoiser).names():
             params = {**params, "channel_axis": channel_axis}
@@ -149,7 +158,10 @@ def apply_denoiser(
         return answer
     shown = np.array(X, order="C") if copy else X.view()
     shown.flags.writeable = copy
-    answer = _reconstruct(denoiser, shown) if is_estimator(denoiser) else denoiser(shown, **params)
+    if is_estimator(denoiser):
+        answer = _reconstruct(denoiser, shown, known)
+    else:
+        answer = denoiser(shown, **params)
     return _checked(answer, X, denoiser, allow_nan)
 
 
@@ -198,7 +210,7 @@ def _flat_steps(estimator: Any) -> list[Any]:
     ]
 
 
-def _reconstruct(estimator: Any, X: np.ndarray) -> Any:
+def _reconstruct(estimator: Any, X: np.ndarray, known: Once | None) -> Any:
     """Fit the steps to X and return their answer, on the scale that X came in."""
     fitted = []
     with config_context(transform_output="default"):  # steps hand arrays to each other
@@ -208,9 +220,91 @@ def _reconstruct(estimator: Any, X: np.ndarray) -> Any:
             if is_regressor(step) or not hasattr(step, "transform"):
                 X = step.fit(X, X).predict(X)
             else:
-                X = step.fit(X).transform(X)
+                X = _fitted(step, X, known).transform(X)
                 fitted.append(step)
+            known = None  # what follows sees what the first step made
         for step in reversed(fitted):
             if hasattr(step, "inverse_transform"):
                 X = step.inverse_transform(X)
     return X
+
+
+def _fitted(step: Any, X: Any, known: Once | None) -> Any:
+    """Return a step, fitted; one of a table, by what others learnt from the same."""
+    shares = known is not None and isinstance(step, TableDenoiser)
+    return step.fit_shared(X, known) if shares else step.fit(X)
+
+
+class RowBlocks:
+    """The answer to a sparse table: dense, and worked out for some rows at a time.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A denoiser of tables, or a transformer with an inverse, or a pipeline of such.
+    X : sparse array of shape (n_samples, n_features)
+        The table.
+    known : Once, default=None
+        What was learnt from it before.
+    """
+
+    def __init__(self, estimator: Any, X: Any, known: Once | None = None):
+        if not is_estimator(estimator):
+            raise TypeError(
+                f"{name_of(estimator)} needs a dense table, and X is sparse: give X.toarray(), or "
+                "a denoiser that takes sparse tables, such as LowRankDenoiser."
+            )
+        self.shape, self._rows, self._dtype = X.shape, X, X.dtype
+        self._steps: list[Any] = []
+        for step in map(clone, _flat_steps(estimator)):
+            is_last = isinstance(step, TableDenoiser)
+            if not is_last and not hasattr(step, "inverse_transform"):
+                raise TypeError(
+                    f"{name_of(step)} has no inverse_transform, by which its answer to a sparse "
+                    "table could be worked out for some rows at a time: give X.toarray()."
+                )
+            X = _fitted(step, X, known) if is_last else step.fit_transform(X)
+            known = None
+            self._steps.append(step)
+            if is_last:
+                break
+            self._rows = X
+        if len(self._steps) < len(_flat_steps(estimator)):
+            raise TypeError(
+                f"{name_of(self._steps[-1])} has to be the last step of a pipeline of sparse data."
+            )
+
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        answer = self._rows[rows]
+        for step in reversed(self._steps):
+            is_last = isinstance(step, TableDenoiser)
+            answer = step.transform(answer) if is_last else step.inverse_transform(answer)
+        expected = (len(range(*rows.indices(self.shape[0]))), self.shape[1])
+        if answer.shape != expected:
+            raise ValueError(
+                f"{name_of(self._steps[0])} returned an array of shape {answer.shape} for data of "
+                f"shape {expected}: a denoiser must keep the shape."
+            )
+        if not np.isfinite(answer).all():
+            raise ValueError(f"{name_of(self._steps[-1])} returned NaN or an infinity.")
+        return np.asarray(answer, self._dtype)
+
+    def __mul__(self, factor: float) -> Scaled:
+        return Scaled(self, factor)
+
+    def all(self) -> np.ndarray:
+        """Return the whole answer, which is dense."""
+        rows = max(1, _ROWS_OF // self.shape[1])
+        blocks = [self[k : k + rows] for k in range(0, self.shape[0], rows)]
+        return np.concatenate(blocks)
+
+
+class Scaled:
+    """An answer by rows, multiplied by a factor."""
+
+    def __init__(self, answer: RowBlocks, factor: float):
+        self._answer, self._factor = answer, factor
+
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        block = self._answer[rows]
+        return block * block.dtype.type(self._factor)

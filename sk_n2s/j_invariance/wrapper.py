@@ -9,22 +9,24 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.arrays import has_nan, per_axis
-from .._utils.base import BaseDenoiser
+from .._utils.base import Axes, BaseDenoiser
 from .._utils.callbacks import Task, with_callbacks
 from .._utils.lazy import as_float_data, in_memory, is_lazy
-from ..denoisers.calling import apply_denoiser, name_of
+from ..denoisers._tables import TableDenoiser
+from ..denoisers.calling import RowBlocks, apply_denoiser, name_of
 from ..denoisers.traits import Reach, get_exact_form, reach_of, traits_of
-from ..losses import true_score
-from ..masking.base import Index
+from ..losses import squared_error, true_score
 from ..masking.blind_spots import BlindSpotPartition
 from ..masking.fills import Fill, check_fill
 from ..masking.isolation import fresh_copy
 from ..masking.partitions import Partition, default_grid
 from ..masking.tables import check_table_fill, default_of_tables
+from ..masking.thinning import Thinning, ThinningPlan
 from ..masking.views import NothingVisible, View, ViewPlan
 from ..noise.model import NoiseModel, check_noise
 from ..risk.blending import BLEND_REACH, Blend, blend
@@ -60,10 +62,12 @@ class JInvariantWrapper(DenoiserParameters, BaseDenoiser):
         a whole, and brought back to the data's scale by the inverses of its steps. What keeps
         state between its calls gets a fresh copy of it for each view
         (`sk_n2s.masking.isolation` says where state is looked for).
-    partition : Partition, "auto" or None, default=None
+    partition : Partition, Thinning, "auto" or None, default=None
         Which entries are hidden together. None means ``GridPartition(stride=4)``, with a
         smaller stride along axes of fewer than four entries; "auto" is a
-        `BlindSpotPartition` where the noise of neighbours is correlated, and None otherwise.
+        `BlindSpotPartition` where the noise of neighbours is correlated, and None otherwise. A
+        thinning (`sk_n2s.masking.BinomialThinning` for counts) divides the noise in place of
+        hiding entries; it takes sparse tables, and needs ``output="plain"``.
     fill : {"mean", "zero", "median", "random"}, Fill or callable, default="mean"
         What hidden entries are replaced with. A callable ``fill(X, hidden)`` is shown NaN
         at the hidden entries.
@@ -154,7 +158,7 @@ class JInvariantWrapper(DenoiserParameters, BaseDenoiser):
 
     _parameter_constraints: dict = {
         "denoiser": "no_validation",  # checked together with its parameters
-        "partition": [Partition, StrOptions({"auto"}), None],
+        "partition": [Partition, Thinning, StrOptions({"auto"}), None],
         "fill": [str, Fill, callable],
         "n_refills": [Interval(Integral, 0, None, closed="left"), None],
         "output": [StrOptions({"invariant", "plain", "blend"})],
@@ -170,7 +174,7 @@ class JInvariantWrapper(DenoiserParameters, BaseDenoiser):
         self,
         denoiser: Any,
         *,
-        partition: Partition | str | None = None,
+        partition: Partition | Thinning | str | None = None,
         fill: str | Fill | Callable = "mean",
         n_refills: int | None = None,
         output: str = "invariant",
@@ -196,13 +200,20 @@ class JInvariantWrapper(DenoiserParameters, BaseDenoiser):
 
     # Views --------------------------------------------------------------------------
 
-    def view_plan(self, X: np.ndarray) -> ViewPlan:  # noqa: D102
+    def view_plan(self, X: np.ndarray) -> ViewPlan | ThinningPlan:  # noqa: D102
         self._validate_params()
         self._check_denoiser(() if self.channel_axis is None else ("channel_axis",))
         found = self.axes(X.ndim)
         axes = found.cut
         if self.halo is not None:
             per_axis(self.halo, len(axes), name="halo")
+        if isinstance(self.partition, Thinning):
+            return self._thinning_plan(X, self.partition, found)
+        if sparse.issparse(X):
+            raise TypeError(
+                "X is sparse, and what is hidden in it would be filled: set "
+                "partition=BinomialThinning(), which divides its counts, or give X.toarray()."
+            )
         traits = traits_of(self.denoiser)
         form = traits.exact
         if self.method == "exact" and form is None:
@@ -232,6 +243,27 @@ class JInvariantWrapper(DenoiserParameters, BaseDenoiser):
         plan.get_n_splits(X)  # a partition that does not fit says so now
         return plan
 
+    def _thinning_plan(self, X: Any, thinning: Thinning, axes: Axes) -> ThinningPlan:
+        """Return how data are thinned."""
+        name = type(thinning).__name__
+        if self.output != "plain":
+            raise ValueError(
+                f"partition={name}(...) shows a part of every entry, so that there is no answer "
+                f'that is blind to it: set output="plain", where it is {self.output!r}.'
+            )
+        if self.method == "exact":
+            raise ValueError(f'method="exact" hides entries, and {name} none: use "auto".')
+        if is_lazy(X):
+            raise TypeError(f"{name} divides data in memory, as a whole: give X.compute().")
+        if sparse.issparse(X) and not axes.is_table:
+            raise TypeError('X is sparse, and no table of samples by features: set kind="table".')
+        thinning.check(X)
+        thinning.get_n_splits(X)
+        fill = (check_table_fill if axes.is_table else check_fill)(self.fill)
+        given = getattr(thinning, "noise", None)
+        noise = self.noise if given is None else given
+        return ThinningPlan(thinning, fill, axes.cut, lambda data: noise_of(noise, data, axes))
+
     def _partition(self, X: np.ndarray, axes: tuple[int, ...]) -> Partition | None:
         """Return the partition that the parameter stands for, or None for the default."""
         given: Any = BlindSpotPartition() if self.partition == "auto" else self.partition
@@ -246,8 +278,12 @@ class JInvariantWrapper(DenoiserParameters, BaseDenoiser):
         return replace(given, footprint=footprint)
 
     def predict_view(self, view: View) -> np.ndarray:  # noqa: D102
+        if sparse.issparse(view.input):
+            by_rows: Any = RowBlocks(self.denoiser, view.input, view.known) * view.factor
+            return by_rows
         if not view.exact:
-            return self._refilled(view.input, view.filled)[view.where]
+            answer = self._refilled(view)[view.where]
+            return answer if view.factor == 1 else answer * answer.dtype.type(view.factor)
         form = get_exact_form(self.denoiser)
         assert form is not None  # view_plan saw to it
         if not view.has_gaps:
@@ -266,9 +302,10 @@ class JInvariantWrapper(DenoiserParameters, BaseDenoiser):
                 fresh, X, params, channel_axis=channel, batch_axis=batch, **options
             )
 
-    def _refilled(self, X: np.ndarray, filled: Index | None) -> np.ndarray:
+    def _refilled(self, view: View) -> np.ndarray:
         """Return the denoiser's answer, after what is filled was filled by its answers before."""
-        answer = self._answer(self.denoiser, X)
+        X, filled = view.input, view.filled
+        answer = self._answer(self.denoiser, X, known=view.known)
         if filled is None:
             return answer
         for _ in range(self._n_refills(X.ndim)):
@@ -326,7 +363,8 @@ class JInvariantWrapper(DenoiserParameters, BaseDenoiser):
     @property
     def releases_gil(self) -> bool:
         """Whether candidates of this denoiser can share a process, each on its own core."""
-        return traits_of(self.denoiser).releases_gil
+        is_numeric = isinstance(self.denoiser, TableDenoiser)
+        return is_numeric or traits_of(self.denoiser).releases_gil
 
     @property
     def is_j_invariant(self) -> bool:
@@ -360,7 +398,7 @@ class JInvariantWrapper(DenoiserParameters, BaseDenoiser):
             If the data or a parameter are not valid, or do not fit each other.
         """
         with Task.of_fit(self, 0):
-            array = as_float_data(X)
+            array = self._as_data(X)
             plan = self.view_plan(array)
             noise = self._noise_of(array) if self.output == "blend" else None
         self._remember(X, array)
@@ -371,7 +409,7 @@ class JInvariantWrapper(DenoiserParameters, BaseDenoiser):
         return self
 
     def _as_data(self, X: Any) -> Any:
-        return as_float_data(X)
+        return as_float_data(X, accept_sparse=True)
 
     def _noise_of(self, X: Any) -> NoiseModel:
         return noise_of(self.noise, X, self.axes(X.ndim))
@@ -385,6 +423,9 @@ class JInvariantWrapper(DenoiserParameters, BaseDenoiser):
 
     def output_of(self, X: np.ndarray, noise: NoiseModel | None = None) -> np.ndarray:
         """Return what `transform` returns for an array in memory; a blend needs the noise."""
+        if sparse.issparse(X):
+            self.view_plan(X)
+            return RowBlocks(self.denoiser, X).all()
         if self.output == "plain":
             return self._answer(self.denoiser, self.view_plan(X).complete(X))
         if self.output == "blend":
@@ -441,7 +482,19 @@ class JInvariantWrapper(DenoiserParameters, BaseDenoiser):
             return true_score(y, X, self._denoise)
         if self.scores_output:
             return sure_score(X, *self.output_and_divergence(X, self._noise_of(X)))
+        if isinstance(self.partition, Thinning):
+            return self._score_of_parts(X)
         return sure_score(X, self._invariant(X))
+
+    def _score_of_parts(self, X: Any) -> float:
+        """Return minus the mean squared distance of predictions to the parts that were left."""
+        total, count = 0.0, 0
+        for view in self.view_plan(X).views(X):
+            answer = self.predict_view(view)
+            for rows in view.blocks():
+                total += float(np.nansum(squared_error(view.compared(rows), answer[rows])))
+            count += int(view.counts.sum())
+        return -total / count
 
     @property
     def scores_output(self) -> bool:

@@ -11,23 +11,35 @@ from .partitions import (
     RandomPartition,
 )
 from .tables import BlockPartition, ColumnFill, MissingFill
+from .thinning import (
+    BinomialThinning,
+    GammaThinning,
+    GaussianThinning,
+    NegativeBinomialThinning,
+    Thinning,
+)
 from .views import View, ViewPlan
 
 __all__ = [
+    "BinomialThinning",
     "BlindSpotPartition",
     "BlockPartition",
     "CheckerboardPartition",
     "ColumnFill",
     "ColumnPartition",
     "Fill",
+    "GammaThinning",
+    "GaussianThinning",
     "GridPartition",
     "MeanFill",
     "MedianFill",
     "MissingFill",
+    "NegativeBinomialThinning",
     "PairPartition",
     "Partition",
     "RandomFill",
     "RandomPartition",
+    "Thinning",
     "View",
     "ViewPlan",
     "ZeroFill",

@@ -15,7 +15,8 @@ from .partitions import RandomPartition, spread_over_grid
 
 __all__ = ["BlockPartition", "ColumnFill", "MissingFill", "check_table_fill", "default_of_tables"]
 
-#: Into how many sets a table is divided: what is hidden at once is missed by what learns from it.
+#: Into how many sets a table, or each side of it, is divided: what learns from it misses what is
+#: hidden at once.
 _N_SPLITS = 10
 
 
@@ -29,8 +30,9 @@ class BlockPartition(Partition):
 
     Parameters
     ----------
-    n_splits : tuple of two int, default=(4, 4)
-        Into how many groups the samples and the features are divided.
+    n_splits : tuple of two int, default=None
+        Into how many groups the samples and the features are divided; None means 10 and 10, or as
+        many as there are. What a sample is predicted from misses one group of its features.
     random_state : int, RandomState instance or None, default=0
         Draws the groups; an int gives the same ones at every call.
 
@@ -52,7 +54,7 @@ class BlockPartition(Partition):
     [6, 6, 6, 6]
     """
 
-    n_splits: tuple[int, int] = (4, 4)
+    n_splits: tuple[int, int] | None = None
     random_state: Any = 0
 
     def _counts(self, X: Any, axes: AxesToCut) -> tuple[int, int]:
@@ -64,6 +66,8 @@ class BlockPartition(Partition):
                 f'{shape}: give it a table, with kind="table".'
             )
         given = self.n_splits
+        if given is None:
+            given = tuple(min(_N_SPLITS, n) for n in shape)
         pair = isinstance(given, tuple) and len(given) == 2
         if not pair or not all(
             isinstance(k, Integral) and 1 <= k <= n for k, n in zip(given, shape, strict=True)

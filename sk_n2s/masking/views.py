@@ -14,13 +14,15 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy import sparse
 
 from .._utils.arrays import block_sums, has_nan
+from .._utils.once import Once
 from .._utils.tiling import Piece
 from .base import Index, Partition
 from .fills import Fill, values_of
 
-__all__ = ["NothingVisible", "View", "ViewPlan"]
+__all__ = ["NothingVisible", "View", "ViewPlan", "total_of_all"]
 
 
 class NothingVisible(ValueError):
@@ -32,7 +34,7 @@ class View(NamedTuple):
 
     Attributes
     ----------
-    input : ndarray
+    input : ndarray or sparse array
         What the denoiser is shown: an array of the shape of the data.
     where : index
         Where its answer counts.
@@ -54,6 +56,10 @@ class View(NamedTuple):
         Whether entries of `input` are missing, which only an exact form is shown.
     filled : index or None
         Which entries of `input` are a fill; None if there are none.
+    factor : float
+        What an answer is multiplied by before it is compared.
+    known : Once or None
+        What was learnt from `input`, for candidates that share it.
     period : int or None
         After how many rows of the target the sets repeat themselves, so that `totals` of
         blocks of as many rows add up; None if it is not known.
@@ -69,7 +75,20 @@ class View(NamedTuple):
     noise: Any = None
     has_gaps: bool = False
     filled: Index | None = None
+    factor: float = 1.0
+    known: Once | None = None
     period: int | None = None
+
+    def blocks(self, n_entries: int = 2**20) -> Iterator[slice]:
+        """Yield rows that are compared at a time, of about so many entries."""
+        rows = max(1, n_entries * self.target.shape[0] // int(np.prod(self.target.shape)))
+        for start in range(0, self.target.shape[0], rows):
+            yield slice(start, start + rows)
+
+    def compared(self, rows: slice) -> np.ndarray:
+        """Return some rows of the target as an array; a sparse one is made dense."""
+        part: Any = self.target[rows]
+        return part.toarray() if sparse.issparse(part) else part
 
 
 @dataclass(frozen=True)
@@ -131,9 +150,13 @@ class ViewPlan:
                     "left to predict them from: give another partition, such as RandomPartition."
                 )
             shown, target = self._conceal(X, hidden, missing), X[scored]
-            counts = _counts(target, _total, has_nan(target))
+            counts = _counts(target, total_of_all, has_nan(target))
             filled = _filled(hidden, missing)
-            yield View(shown, scored, target, (split,), _total, counts, filled=filled)
+            yield View(
+                *(shown, scored, target, (split,), total_of_all, counts),
+                filled=filled,
+                known=Once(),
+            )
 
     def view_of_piece(
         self, part: np.ndarray, piece: Piece, index: int | None, first_split: int = 0
@@ -196,7 +219,7 @@ def _filled(hidden: Index, missing: np.ndarray | None) -> Index:
     return filled
 
 
-def _total(values: np.ndarray) -> np.ndarray:
+def total_of_all(values: np.ndarray) -> np.ndarray:
     """Return the sum of all values: a view of one set."""
     return np.array([np.sum(values, dtype=np.float64)])
 

@@ -234,7 +234,7 @@ class BaseSelfSupervisedSearch(
     # scikit-learn's interface ----------------------------------------------------------
 
     def _as_data(self, X: Any) -> Any:
-        return as_float_data(X)
+        return as_float_data(X, accept_sparse=True)
 
     @available_if(_refit_done)
     def transform(self, X: Any) -> Any:

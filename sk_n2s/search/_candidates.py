@@ -167,7 +167,7 @@ class Grouping:
         for data, array in self._arrays:
             if data is X:
                 return array
-        self._arrays.append((X, as_float_data(X)))
+        self._arrays.append((X, as_float_data(X, accept_sparse=True)))
         return self._arrays[-1][1]
 
 

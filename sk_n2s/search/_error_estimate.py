@@ -7,6 +7,7 @@ from mmap import mmap
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
@@ -15,6 +16,7 @@ from .._utils.base import BaseDenoiser
 from .._utils.lazy import as_float_data, in_memory, is_lazy
 from .._utils.tiling import middle, sample
 from .._utils.warn import warn
+from ..masking.thinning import Thinning
 from ..noise.level import white_noise
 from ..noise.model import NoiseModel, check_noise
 from ..risk.error_estimate import ErrorEstimate, error_of
@@ -99,6 +101,11 @@ class ErrorEstimateMixin:
         while isinstance(wrapper, Pipeline):
             X = wrapper[:-1].transform(deepcopy(X)) if len(wrapper) > 1 else X
             wrapper = wrapper[-1]
+        if sparse.issparse(X):
+            raise AttributeError(
+                "The error of a sparse table is not estimated: give some of its rows, dense, to "
+                "a search with the same candidates."
+            )
         X = as_float_data(X)
         axes = wrapper.axes(X.ndim)
         noise = noise_of(wrapper.noise, X, axes)
@@ -116,6 +123,8 @@ class ErrorEstimateMixin:
 
     def _warn_if_useless(self, wrapper: BaseDenoiser) -> None:
         """Say so if the noisy data are nearer to the truth than the best candidate."""
+        if isinstance(wrapper.partition, Thinning):  # whose loss is that of a part
+            return
         level = _quick_level(wrapper, self._noisy)
         error = -self.best_score_ - level**2
         if error >= level**2 > 0:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from math import prod
 from typing import NamedTuple
 
 import numpy as np
+from scipy import sparse
 
 from .._utils.base import BaseDenoiser
 from .._utils.readable import readable
@@ -89,7 +91,7 @@ def _compared(
     totals = np.zeros(len(view.splits))
     factor = _of_cross_validation(view, divergence) if loss is cross_validated_error else 1.0
     for rows in _blocks(view, loss):
-        target = view.target[rows]
+        target = view.compared(rows)
         shown = target.view()
         shown.flags.writeable = False  # it may be the user's own
         entries = np.asarray(loss(shown, prediction[rows]))
@@ -102,7 +104,7 @@ def _compared(
             entries = entries * factor
         elif divergence is not None:
             entries = entries + divergence[rows]
-        if view.counts.sum() < view.target.size:
+        if view.counts.sum() < prod(view.target.shape):
             entries = np.where(np.isnan(target), 0, entries)
         totals += view.totals(entries)
     losses = {}
@@ -131,6 +133,9 @@ def _of_cross_validation(view: View, divergence: np.ndarray | None) -> float:
 
 def _blocks(view: View, loss: Loss) -> Iterator[slice]:
     """Yield the rows that are compared at a time: all, or as many as add up."""
+    if sparse.issparse(view.target):  # never dense as a whole
+        yield from view.blocks()
+        return
     length = len(view.target)
     rows, period = length, view.period or 1
     if view.period is not None and is_entrywise(loss):

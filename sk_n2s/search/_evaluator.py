@@ -59,7 +59,7 @@ class Evaluator:
         self._search = search
         self._progress = progress
         self.loss, self._memory = check_scoring(search.scoring), check_memory(search.memory)
-        self.array = as_float_data(X)
+        self.array = as_float_data(X, accept_sparse=True)
         self.results = Results(search.error_score)
         self._has_looked = False
         self._grouping = Grouping(unmasked(X), self.array, scores_output(search.scoring))
