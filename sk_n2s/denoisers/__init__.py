@@ -10,7 +10,9 @@ package that has its own licence.
 
 from .adaptive import bilateral, nl_means
 from .chained import lichi
+from .conditional import ConditionalGaussianDenoiser
 from .cosine import dct
+from .diffusion import DiffusionDenoiser
 from .external import bm3d
 from .frequency import butterworth, wiener
 from .linear import gaussian, uniform
@@ -44,6 +46,8 @@ DENOISERS = {
 
 __all__ = [
     "DENOISERS",
+    "ConditionalGaussianDenoiser",
+    "DiffusionDenoiser",
     "LowRankDenoiser",
     "RegressionDenoiser",
     "bilateral",

@@ -32,7 +32,7 @@ _OF_COUNTS = (0.8, 1.25)
 
 #: The standard error of the level, as a share of it, beside what the number of entries leaves;
 #: and where entries are missing, times the share of those.
-_LEAST_ERROR, _OF_GAPS = 0.01, 0.5
+_LEAST_ERROR, _OF_GAPS = 0.02, 0.5
 
 _NO_TAIL = "structure is in all directions of the table, so that noise cannot be told from it"
 
