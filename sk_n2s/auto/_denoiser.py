@@ -23,6 +23,7 @@ from ..risk.sure import probed_divergence, sure_score
 from ._blockwise import Blockwise, in_blocks
 from ._denoising import Denoising
 from ._settings import Settings
+from ._tables import TableDenoising
 
 __all__ = ["AutoDenoiser"]
 
@@ -47,6 +48,10 @@ class AutoDenoiser(LightPickle, BaseDenoiser):
     noise : float, array-like or NoiseModel, default=None
         The noise, if it is known: its standard deviation in the unit of the data, a map of
         that, which broadcasts to the shape of the data, or a model. None estimates it.
+    kind : {"array", "table"}, default="array"
+        "table" says that the data are samples by features, no entry of which has neighbours: low
+        rank, all features from each other, and samples that are like each other race. Estimated
+        errors in `scores_` are then in units of the variance of the noise.
     channel_axis : int, default=None
         An axis of channels, which are denoised together.
     batch_axis : int, default=None
@@ -109,6 +114,7 @@ class AutoDenoiser(LightPickle, BaseDenoiser):
     _parameter_constraints: dict = {
         "effort": [StrOptions({"fast", "balanced", "best"})],
         "noise": "no_validation",  # needs the shape of the data
+        "kind": [StrOptions({"array", "table"})],
         "channel_axis": [Integral, None],
         "batch_axis": [Integral, None],
         "spacing": "no_validation",  # needs the number of axes
@@ -126,13 +132,14 @@ class AutoDenoiser(LightPickle, BaseDenoiser):
     scores_: dict[str, float]
     error_estimate_: ErrorEstimate
     time_: float
-    _core: Denoising | Blockwise
+    _core: Denoising | Blockwise | TableDenoising
 
     def __init__(
         self,
         effort: str = "balanced",
         *,
         noise: Any = None,
+        kind: str = "array",
         channel_axis: int | None = None,
         batch_axis: int | None = None,
         spacing: Sequence[float] | None = None,
@@ -140,6 +147,7 @@ class AutoDenoiser(LightPickle, BaseDenoiser):
     ):
         self.effort = effort
         self.noise = noise
+        self.kind = kind
         self.channel_axis = channel_axis
         self.batch_axis = batch_axis
         self.spacing = spacing
@@ -173,8 +181,12 @@ class AutoDenoiser(LightPickle, BaseDenoiser):
         with Task.of_fit(self, None) as progress:
             given = self._as_data(X)
             settings = self._settings(given)
-            core: Denoising | Blockwise
-            if is_lazy(given):
+            core: Denoising | Blockwise | TableDenoising
+            if settings.is_table:
+                core = TableDenoising(settings, self.noise)
+                denoised = core.fit(in_range(given), progress)
+                known = digest(given), denoised.astype(given.dtype, copy=False)
+            elif is_lazy(given):
                 core, known = Blockwise(settings, self.noise), None
                 core.fit(given, progress)
             else:
@@ -207,9 +219,18 @@ class AutoDenoiser(LightPickle, BaseDenoiser):
                     "along which entries are neighbours."
                 )
             spacing = tuple(values.tolist())
-        return Settings(self.effort, self.channel_axis, self.batch_axis, spacing, self.n_jobs)
+        return Settings(
+            self.effort,
+            self.channel_axis,
+            self.batch_axis,
+            spacing,
+            self.n_jobs,
+            self.kind == "table",
+        )
 
     def _as_data(self, X: Any) -> Any:
+        if self.kind == "table" and is_lazy(X):
+            raise TypeError("A table has to be in memory, and X is a dask array: give X.compute().")
         return as_float_data(X)
 
     def _denoise(self, X: Any) -> Any:

@@ -36,9 +36,12 @@ class Settings(NamedTuple):
     batch_axis: int | None
     spacing: tuple[float, ...] | None
     n_jobs: int | None
+    is_table: bool = False
 
     def axes(self, ndim: int) -> Axes:
         """Return the axes of data by what lies along them."""
+        if self.is_table:
+            return Axes(None, None, (), True)
         return Axes(*split_axes(ndim, self.channel_axis, self.batch_axis))
 
     @property

@@ -28,11 +28,14 @@ _UNEVEN = 2.5
 _TALL, _RIDGE, _LEAST_OWN, _LEAST_SCALE = 1.5, 1e-9, 0.3, 1e-6
 
 #: Integers are counts if the variance of their noise is this near to their mean.
-_OF_COUNTS = (0.8, 1.25)
+_OF_COUNTS = (0.9, 1.12)
 
-#: The standard error of the level, as a share of it, beside what the number of entries leaves;
-#: and where entries are missing, times the share of those.
-_LEAST_ERROR, _OF_GAPS = 0.02, 0.5
+#: The standard error of the level, as a share of it, at least; where entries are missing, times
+#: the share of those; and times the difference of two estimates of it.
+_LEAST_ERROR, _OF_GAPS, _OF_DIFFERENCE = 0.002, 0.5, 2.0
+
+#: Steps of integrals over the law of Marchenko and Pastur.
+_STEPS = 4096
 
 _NO_TAIL = "structure is in all directions of the table, so that noise cannot be told from it"
 
@@ -44,6 +47,8 @@ class Spectrum(NamedTuple):
     ----------
     variance : float
         The variance of the noise.
+    error : float
+        The standard error of its root, as a share of that.
     rank : int
         How many directions stand out.
     is_told : bool
@@ -55,6 +60,7 @@ class Spectrum(NamedTuple):
     """
 
     variance: float
+    error: float
     rank: int
     is_told: bool
     rest: np.ndarray
@@ -144,7 +150,7 @@ def estimate_table_noise_model(X: Any) -> NoiseModel:
         return counts
     found = spectrum_of(part, missing)
     known = part.size if missing is None else np.count_nonzero(~missing)
-    error = max(_LEAST_ERROR, 1 / np.sqrt(known), _OF_GAPS * (1 - known / part.size))
+    error = max(found.error, _LEAST_ERROR, _OF_GAPS * (1 - known / part.size))
     told: dict[str, Any] = {"level_error": error}
     if not found.is_told:
         told["doubts"] = [_NO_TAIL]
@@ -192,9 +198,28 @@ def _spectrum(X: np.ndarray) -> Spectrum:
     rest = X - (kept @ (kept.T @ X) if is_wide else (X @ kept) @ kept.T)
     own = np.ones(m) if is_wide else 1 - np.square(kept).sum(axis=1)
     squares = np.square(rest).sum(axis=0) / max(n - rank, 1)
-    variance = float(by_mean[rank])
+    # Weak structure is above the middle of what is called noise: the lower half tells more, and the
+    # difference how much structure there may be.
+    n_low = max(1, (short - rank) // 2)
+    low = float(np.mean(values[short - n_low :])) / (long - rank)
+    low /= _mean_of_smallest((short - rank) / (long - rank), n_low / (short - rank))
+    mean = float(by_mean[rank])
+    error = np.sqrt(1 / (n_low * long))
+    if mean > 0:
+        error = max(error, _OF_DIFFERENCE * abs(np.sqrt(low / mean) - 1))
+    variance = min(low, mean)
     of_features = np.divide(squares, own, out=np.full(m, variance), where=own > _LEAST_OWN)
-    return Spectrum(variance, rank, is_told, rest, of_features)
+    return Spectrum(variance, error, rank, is_told, rest, of_features)
+
+
+def _mean_of_smallest(ratio: float, share: float) -> float:
+    """Return the mean of the smallest share of what the law of Marchenko and Pastur gives."""
+    low, high = (1 - np.sqrt(ratio)) ** 2, (1 + np.sqrt(ratio)) ** 2
+    angle = (np.arange(_STEPS) + 0.5) / _STEPS * np.pi
+    values = (low + high) / 2 - (high - low) / 2 * np.cos(angle)
+    density = np.square(np.sin(angle)) / np.maximum(values, np.finfo(float).tiny)
+    seen = np.cumsum(density) <= share * density.sum()
+    return float((values * density)[seen].sum() / density[seen].sum()) if seen.any() else low
 
 
 def _of_features(X: np.ndarray) -> np.ndarray:
@@ -247,7 +272,8 @@ def _as_counts(X: np.ndarray, missing: np.ndarray | None) -> NoiseModel | None:
     variance = spectrum_of(kept, gaps).variance
     if not _OF_COUNTS[0] < variance < _OF_COUNTS[1]:
         return None
-    return NoiseModel(curve=NoiseCurve(gain=1.0, intercept=0.0), level_error=_LEAST_ERROR)
+    error = max(_LEAST_ERROR, abs(np.sqrt(variance) - 1))
+    return NoiseModel(curve=NoiseCurve(gain=1.0, intercept=0.0), level_error=error)
 
 
 def _part(X: np.ndarray) -> np.ndarray:
