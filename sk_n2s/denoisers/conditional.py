@@ -133,9 +133,10 @@ class ConditionalGaussianDenoiser(TableDenoiser):
     def _learn(self, X: np.ndarray, known: Once) -> dict[str, Any]:
         found = self._normal(X, known)
         level = self._level(X, known)
-        signal = found.covariance - np.diag(np.square(level))
-        values, vectors = np.linalg.eigh(signal)
-        signal = (vectors * np.maximum(values, 0)) @ vectors.T
+        # In units of the noise, which has then no direction of its own.
+        unit = np.outer(np.where(level > 0, level, 1), np.where(level > 0, level, 1))
+        values, vectors = np.linalg.eigh(found.covariance / unit - np.diag(1.0 * (level > 0)))
+        signal = unit * ((vectors * np.maximum(values, 0)) @ vectors.T)
         gain = np.linalg.solve(signal + np.diag(np.square(level) + _tiny(signal)), signal)
         return {
             "mean_": found.mean,

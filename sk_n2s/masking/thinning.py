@@ -20,6 +20,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from numbers import Integral, Real
 from typing import Any
 
@@ -27,9 +28,10 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils import check_random_state
 
-from .._utils.arrays import has_nan
+from .._utils.arrays import block_sums, has_nan
 from .._utils.once import Once
-from .base import AxesToCut
+from .._utils.tiling import Piece
+from .base import AxesToCut, Period
 from .fills import Fill
 from .views import View, total_of_all
 
@@ -106,6 +108,40 @@ class Thinning(ABC):
             )
         return int(self.n_splits)
 
+    def order(self, X: Any, axes: AxesToCut = None) -> list[int]:
+        """Return the numbers of the divisions, any of which are spread out.
+
+        Parameters
+        ----------
+        X : ndarray or sparse array
+            The data; ignored.
+        axes : tuple of int, default=None
+            Ignored.
+
+        Returns
+        -------
+        list of int
+            0, 1, …
+        """
+        return list(range(self.get_n_splits(X)))
+
+    def period(self, ndim: int, axes: AxesToCut = None) -> Period:
+        """Return 0 for each axis: data are divided as a whole.
+
+        Parameters
+        ----------
+        ndim : int
+            The number of axes.
+        axes : tuple of int, default=None
+            Ignored.
+
+        Returns
+        -------
+        tuple of int
+            Zeros.
+        """
+        return (0,) * ndim
+
     def drawn(self) -> Thinning:
         """Return the same with a seed, so that all candidates of a search see the same parts."""
         if isinstance(self.random_state, Integral):
@@ -152,12 +188,10 @@ class ThinningPlan:
 
     def views(self, X: Any, n_splits: int | None = None) -> Iterator[View]:
         """Make the views, one at a time."""
-        thinning = self.partition.drawn()
         total = self.get_n_splits(X)
         noise = Once()
         for split in range(total if n_splits is None else min(n_splits, total)):
-            rng = np.random.default_rng([int(thinning.random_state), split])
-            shown, target = thinning.thin(X, rng, lambda: noise.get(None, lambda: self.told(X)))
+            shown, target = self._parts(X, split, lambda X: noise.get(None, lambda: self.told(X)))
             count = np.prod(target.shape)
             if not sparse.issparse(X):
                 shown = self.complete(shown)
@@ -169,15 +203,28 @@ class ThinningPlan:
                 (split,),
                 total_of_all,
                 np.array([int(count)]),
-                factor=thinning.factor,
+                factor=self.partition.factor,
                 known=Once(),
             )
 
-    def view_of_piece(self, *_: Any) -> View:
-        """Refuse: data are thinned as a whole."""
-        raise ValueError(
-            f"{type(self.partition).__name__} divides data in memory, as a whole: give X.compute()."
+    def view_of_piece(
+        self, part: np.ndarray, piece: Piece, index: int | None, first_split: int = 0
+    ) -> View:
+        """Make a view of a piece, which is all of the data."""
+        shown, target = self._parts(part, index or 0, self.told)
+        totals = partial(block_sums, parts=piece.n_blocks)
+        counts = totals(~np.isnan(target)).astype(int)
+        splits = tuple(range(first_split, first_split + len(counts)))
+        return View(
+            *(self.complete(shown), piece.core, target[piece.core], splits, totals, counts),
+            factor=self.partition.factor,
         )
+
+    def _parts(self, X: Any, split: int, told: Callable) -> tuple[Any, Any]:
+        """Return the parts of one division."""
+        thinning = self.partition.drawn()
+        rng = np.random.default_rng([int(thinning.random_state), split])
+        return thinning.thin(X, rng, lambda: told(X))
 
     def complete(self, X: np.ndarray) -> np.ndarray:
         """Return the data with their missing entries filled."""

@@ -15,8 +15,9 @@ __all__ = ["Spectrum", "check_table", "estimate_table_noise", "estimate_table_no
 #: Features, and entries, that are looked at, at most.
 _FEATURES, _READ = 1024, 2**22
 
-#: How often features are brought to one level, and missing entries predicted anew.
-_ROUNDS, _ROUNDS_OF_GAPS = 4, 20
+#: How often missing entries are predicted anew; and by how much wider noise may be than if all
+#: features were alike, in each round in which they are brought to one level.
+_ROUNDS_OF_GAPS, _SLACKS = 20, (8.0, 4.0, 2.0, 1.5, 1.0, 1.0)
 
 #: Features have levels of their own if nine tenths of them deviate by more than this factor from
 #: the least noisy tenth, beyond what so few samples leave uncertain.
@@ -157,7 +158,11 @@ def estimate_table_noise_model(X: Any) -> NoiseModel:
     if missing is None and part.shape[1] == X.shape[1]:  # which gaps would blur
         variances = _of_features(part)
         if _differ(variances, len(part)):
-            return NoiseModel(np.sqrt(variances)[np.newaxis], **told)
+            levels = np.sqrt(variances)[np.newaxis]
+            alike = _spectrum(part / np.where(levels > 0, levels, 1))
+            told["level_error"] = max(alike.error, _LEAST_ERROR)
+            told["doubts"] = [] if alike.is_told else [_NO_TAIL]
+            return NoiseModel(levels, **told)
     return NoiseModel(float(np.sqrt(found.variance)), **told)
 
 
@@ -179,8 +184,8 @@ def spectrum_of(X: np.ndarray, missing: np.ndarray | None = None) -> Spectrum:
     return found
 
 
-def _spectrum(X: np.ndarray) -> Spectrum:
-    """Return what of a table in which nothing is missing stands out of the noise."""
+def _spectrum(X: np.ndarray, slack: float = 1.0) -> Spectrum:
+    """Return what stands out of noise, which may be wider by a slack than if all were alike."""
     X = X - X.mean(axis=0)
     n, m = len(X) - 1, X.shape[1]  # the means take one sample
     is_wide = m > n
@@ -191,7 +196,7 @@ def _spectrum(X: np.ndarray) -> Spectrum:
     p = np.arange(short)
     by_mean = np.cumsum(values[::-1])[::-1] / ((long - p) * (short - p))
     by_width = (values - values[-1]) / (4 * np.sqrt((long - p) * (short - p)))
-    is_noise = (by_width <= by_mean)[:-1]
+    is_noise = (by_width <= slack * by_mean)[:-1]
     is_told = bool(is_noise.any())
     rank = int(np.argmax(is_noise)) if is_told else short - 1
     kept = vectors[:, :rank]
@@ -225,11 +230,11 @@ def _mean_of_smallest(ratio: float, share: float) -> float:
 def _of_features(X: np.ndarray) -> np.ndarray:
     """Return the variance of the noise of each feature."""
     scale = np.sqrt(_unexplained(X))
-    for _ in range(_ROUNDS):
+    for slack in _SLACKS:
         if not scale.any():
             break
         scale = np.maximum(scale, _LEAST_SCALE * scale.max())
-        scale = scale * np.sqrt(_spectrum(X / scale).of_features)
+        scale = scale * np.sqrt(_spectrum(X / scale, slack).of_features)
     return np.square(scale)
 
 
