@@ -11,7 +11,6 @@ from sk_n2s import (
     RandomPartition,
 )
 from sk_n2s.losses import absolute_error, poisson_deviance, squared_error
-from sk_n2s.masking import BlockPartition
 from sk_n2s.masking.fills import MeanFill, MedianFill, RandomFill, ZeroFill, check_fill
 from sk_n2s.noise import NoiseCurve, NoiseModel
 
@@ -29,7 +28,6 @@ PARTITIONS = [
     BlindSpotPartition(((True, False, False), (False, True, False), (False, True, True)), 4),
     BlindSpotPartition((None, 1)),
     BlindSpotPartition(1),
-    BlockPartition((3, 2)),
 ]
 FILLS = [
     MeanFill(),

@@ -256,7 +256,10 @@ class JInvariantWrapper(DenoiserParameters, BaseDenoiser):
         if is_lazy(X):
             raise TypeError(f"{name} divides data in memory, as a whole: give X.compute().")
         if sparse.issparse(X) and not axes.is_table:
-            raise TypeError('X is sparse, and no table of samples by features: set kind="table".')
+            raise TypeError(
+                'X is sparse, and no table: set kind="table" if it is samples by features, or give '
+                "X.toarray()."
+            )
         thinning.check(X)
         thinning.get_n_splits(X)
         fill = (check_table_fill if axes.is_table else check_fill)(self.fill)
@@ -409,7 +412,7 @@ class JInvariantWrapper(DenoiserParameters, BaseDenoiser):
         return self
 
     def _as_data(self, X: Any) -> Any:
-        return as_float_data(X, accept_sparse=True)
+        return as_float_data(X, accept_sparse=self.kind == "table")
 
     def _noise_of(self, X: Any) -> NoiseModel:
         return noise_of(self.noise, X, self.axes(X.ndim))
