@@ -435,7 +435,7 @@ class GaussianThinning(Thinning):
     ----------
     noise : float, array-like or NoiseModel, default=None
         The noise; None estimates it. Parts are independent only if it is right.
-    alpha : float, default=0.5
+    alpha : float, default=0.35
         How much noise is added to what is shown, as a share of what there is: its variance becomes
         1 + α² times as large, and that of what it is compared with 1 + 1/α² times.
     n_splits : int, default=4
@@ -445,7 +445,7 @@ class GaussianThinning(Thinning):
     """
 
     noise: Any = None
-    alpha: float = 0.5
+    alpha: float = 0.35
     n_splits: int = 4
     random_state: Any = 0
 
