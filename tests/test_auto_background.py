@@ -5,6 +5,8 @@ from sk_n2s import AutoDenoiser
 from sk_n2s._utils.base import Axes
 from sk_n2s.auto._area import sources_of
 from sk_n2s.auto._background import constant_background
+from sk_n2s.masking import MeanFill
+from sk_n2s.masking._holes import bent, stretched, wide_holes
 
 AXES = Axes(None, None, (0, 1))
 
@@ -111,3 +113,29 @@ def test_masks_that_do_not_fit(noisy):
     with pytest.raises(ValueError, match="nothing but NaN where mask"):
         mask = np.arange(128) < 40
         AutoDenoiser("fast", mask=mask).fit(np.where(mask, np.nan, noisy))
+
+
+def test_wide_holes_go_on_with_what_is_around_them():
+    y, x = np.mgrid[:40, :40] / 40.0
+    plane = 2 * x + y
+    holes = np.zeros(plane.shape, bool)
+    holes[10:24, 12:26] = True
+    visible = ~holes
+    assert wide_holes(visible, (0, 1)).sum() == holes.sum()
+    membrane = stretched(np.where(holes, np.nan, plane), visible, (0, 1))
+    np.testing.assert_array_equal(membrane[visible], plane[visible])
+    np.testing.assert_allclose(membrane, plane, atol=0.1)
+    np.testing.assert_allclose(bent(membrane, holes, (0, 1)), plane, atol=2e-3)
+    single = np.zeros(plane.shape, bool)
+    single[5, 5] = True
+    assert not wide_holes(~single, (0, 1)).any()
+
+
+def test_a_block_that_is_missing_is_better_than_a_mean(clean, rng):
+    noisy = clean + 0.1 * rng.normal(size=clean.shape)
+    noisy[50:66, 50:66] = np.nan
+    found = AutoDenoiser("fast", noise=0.1).fit_transform(noisy)
+    mean = MeanFill()(noisy, np.isnan(noisy))
+    hole = np.isnan(noisy)
+    error, of_mean = (np.mean((f - clean)[hole] ** 2) for f in (found, mean))
+    assert error < 0.8 * of_mean

@@ -20,6 +20,7 @@ from ..denoisers import lichi
 from ..j_invariance.wrapper import JInvariantWrapper
 from ..losses import squared_error
 from ..masking._holes import stretched, wide_holes
+from ..masking.views import NothingVisible
 from ..noise.model import NoiseModel, check_noise
 from ..risk.error_estimate import ErrorEstimate, ratio_of_means, summarise
 from ..stacking import SelfSupervisedStacker
@@ -224,6 +225,10 @@ class Race:
 
     def _variance_of_fill(self, X: np.ndarray, variance: float) -> float:
         """Return the mean squared error of what stands for missing entries."""
+        if np.count_nonzero(~np.isnan(X)) == 1:
+            raise NothingVisible(
+                "X holds a single measurement, and NaN: there is no other to predict it from."
+            )
         left_out = (np.random.default_rng(0).random(X.shape) < _LEFT_OUT) & ~np.isnan(X)
         if not left_out.any():
             return variance
