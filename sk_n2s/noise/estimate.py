@@ -207,8 +207,8 @@ def _share_around(measured: np.ndarray) -> float:
     for axis in range(measured.ndim):
         one, other = np.split(measured, [1], axis=axis)[1], measured
         other = np.delete(other, -1, axis=axis)
-        both += 2 * np.count_nonzero(one & other)
-        either += np.count_nonzero(one) + np.count_nonzero(other)
+        both += 2 * int(np.count_nonzero(one & other))
+        either += int(np.count_nonzero(one)) + int(np.count_nonzero(other))
     return both / either if either else 1.0
 
 
