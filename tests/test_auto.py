@@ -7,6 +7,7 @@ from skimage import data
 from sklearn.base import clone
 
 from sk_n2s import AutoDenoiser
+from sk_n2s._utils.base import Axes
 from sk_n2s._utils.tiling import middle
 from sk_n2s.auto._gaps import DenoisedFill
 from sk_n2s.denoisers import nl_ridge, tv
@@ -411,7 +412,8 @@ def test_what_is_missing_is_filled_by_what_is_made_of_it(share, clean, rng, monk
 def test_a_fill_that_is_kept_is_that_of_the_visible_entries(clean, rng):
     X = clean[:48, :48] + 0.1 * rng.normal(size=(48, 48))
     hidden = rng.random(X.shape) < 0.5
-    fill = DenoisedFill(0.1, 0.01)
+    axes = Axes(None, None, (0, 1))
+    fill = DenoisedFill(0.1, 0.01, axes)
     first = fill(X, hidden)
     np.testing.assert_array_equal(first[~hidden], X[~hidden])
     np.testing.assert_array_equal(fill(np.where(hidden, 1e3, X), hidden), first)
@@ -419,7 +421,7 @@ def test_a_fill_that_is_kept_is_that_of_the_visible_entries(clean, rng):
     assert len(fill._known) == 2
     np.testing.assert_array_equal(fill(X - 1, hidden)[~hidden], X[~hidden] - 1)
     assert len(fill._known) == 2  # no more are kept
-    np.testing.assert_array_equal(DenoisedFill(0.1, 0.01)(X, hidden), first)
+    np.testing.assert_array_equal(DenoisedFill(0.1, 0.01, axes)(X, hidden), first)
 
 
 def test_a_hole_in_the_middle_is_not_what_is_raced_on(clean, rng):

@@ -20,6 +20,7 @@ from ..losses import true_score
 from ..noise.model import NoiseModel, check_noise
 from ..risk.error_estimate import ErrorEstimate
 from ..risk.sure import probed_divergence, sure_score
+from ._area import Area, area_of, checked_mask
 from ._blockwise import Blockwise, in_blocks
 from ._denoising import Denoising
 from ._settings import Settings
@@ -61,6 +62,10 @@ class AutoDenoiser(LightPickle, BaseDenoiser):
         (4, 1, 1) for a volume whose slices are four times as far apart as its pixels. Patches have
         then about the same size along all axes. None takes them for equally far. Volumes are tried
         with patches that are flatter as well, so that films need no spacing.
+    mask : array-like of bool, default=None
+        Where to work, of a shape that broadcasts to that of the data. Outside, entries are not
+        shown to denoisers, not scored, and come out as they came in. None works everywhere but in
+        a constant background (see `background_`).
     n_jobs : int, default=None
         How many denoisers, and threads of one, run in parallel. The result does not depend on it.
 
@@ -79,6 +84,10 @@ class AutoDenoiser(LightPickle, BaseDenoiser):
     n_outliers_ : int
         How many entries of the data were no noise of that kind, or rare values of heavy-tailed
         noise, and were predicted from the others; of a dask array about how many.
+    background_ : ndarray of bool of the shape of the data, or None
+        Where the data are a large area of exactly one value, which noise never makes: what lies
+        around masked volumes and rotated images. It is left alone, as what is outside a mask is.
+        None where there is none; it is not looked for in dask arrays.
     error_estimate_ : ErrorEstimate
         How far the result is estimated to be from the truth where the data were measured; unknown,
         with the reason, where the noise does not tell.
@@ -118,6 +127,7 @@ class AutoDenoiser(LightPickle, BaseDenoiser):
         "channel_axis": [Integral, None],
         "batch_axis": [Integral, None],
         "spacing": "no_validation",  # needs the number of axes
+        "mask": "no_validation",  # needs the shape of the data
         "n_jobs": [Integral, None],
     }
 
@@ -127,6 +137,7 @@ class AutoDenoiser(LightPickle, BaseDenoiser):
     # What `fit` leaves.
     noise_: NoiseModel
     n_outliers_: int
+    background_: np.ndarray | None
     stabilizer_: Any
     weights_: dict[str, float]
     scores_: dict[str, float]
@@ -143,6 +154,7 @@ class AutoDenoiser(LightPickle, BaseDenoiser):
         channel_axis: int | None = None,
         batch_axis: int | None = None,
         spacing: Sequence[float] | None = None,
+        mask: Any = None,
         n_jobs: int | None = None,
     ):
         self.effort = effort
@@ -151,6 +163,7 @@ class AutoDenoiser(LightPickle, BaseDenoiser):
         self.channel_axis = channel_axis
         self.batch_axis = batch_axis
         self.spacing = spacing
+        self.mask = mask
         self.n_jobs = n_jobs
 
     @with_callbacks
@@ -181,6 +194,7 @@ class AutoDenoiser(LightPickle, BaseDenoiser):
         with Task.of_fit(self, None) as progress:
             given = self._as_data(X)
             settings = self._settings(given)
+            mask, area = self._checked_mask(given), None
             core: Denoising | Blockwise | TableDenoising
             if settings.is_table:
                 core = TableDenoising(settings, self.noise)
@@ -190,17 +204,25 @@ class AutoDenoiser(LightPickle, BaseDenoiser):
                 core, known = Blockwise(settings, self.noise), None
                 core.fit(given, progress)
             else:
-                core = Denoising(settings, self.noise)
-                denoised = core.fit(in_range(given), progress)
+                area = area_of(given, mask, settings.axes(given.ndim))
+                if area is None:
+                    core = Denoising(settings, self.noise)
+                    denoised = core.fit(in_range(given), progress)
+                else:
+                    core = Denoising(settings, self._noise_within(area, given))
+                    shown, outside = area.cut(given)
+                    denoised = area.put_back(core.fit(in_range(shown), progress, outside), given)
                 known = digest(given), denoised.astype(given.dtype, copy=False)
         self._remember(X, given)
         way = core.way
-        self._core, self._known = core, known
-        self.noise_, self.n_outliers_ = core.noise, core.n_outliers
+        self._core, self._known, self._mask = core, known, mask
+        self.noise_ = core.noise if area is None else area.noise_of_all(core.noise)
+        self.n_outliers_ = core.n_outliers
+        self.background_ = None if area is None else area.background
         self.stabilizer_, self.weights_, self.scores_ = way.stabilizer, way.weights, way.scores
         self.error_estimate_ = way.error_estimate
         self.time_ = time.perf_counter() - start
-        self.summary_ = self._in_words()
+        self.summary_ = self._in_words("" if area is None else str(area))
         return self
 
     def _settings(self, X: Any) -> Settings:
@@ -239,14 +261,51 @@ class AutoDenoiser(LightPickle, BaseDenoiser):
         known = self.__dict__.get("_known")
         if known is not None and known[0] == digest(X):  # the data of `fit`
             return known[1].copy()
-        return self._core.denoise(in_range(X)).astype(X.dtype, copy=False)
+        area = self._area(X)
+        if area is None:
+            return self._core.denoise(in_range(X)).astype(X.dtype, copy=False)
+        shown, outside = area.cut(X)
+        assert isinstance(self._core, Denoising)
+        level = self.noise_.level
+        if isinstance(level, np.ndarray) and level.size > 1 and self._core.takes_maps:
+            noise = check_noise(self.noise_, X).within(area.part)
+            denoised = self._core.denoise_told(in_range(shown), noise, outside)
+        else:
+            denoised = self._core.denoise(in_range(shown), outside)
+        return area.put_back(denoised, X)
+
+    def _area(self, X: np.ndarray) -> Area | None:
+        """Return where to work in data, or None where that is everywhere."""
+        if not isinstance(self._core, Denoising):
+            return None
+        return area_of(X, checked_mask(self._mask, X), self.axes(X.ndim))
+
+    def _checked_mask(self, X: Any) -> np.ndarray | None:
+        if self.mask is not None and is_lazy(X):
+            raise ValueError("mask is given, and X is a dask array: set X to NaN outside instead.")
+        if self.mask is not None and self.kind == "table":
+            raise ValueError("mask is given, and X is a table: leave out samples or features.")
+        mask = checked_mask(self.mask, X)
+        return None if mask is None else mask.copy()
+
+    def _noise_within(self, area: Area, X: np.ndarray) -> Any:
+        """Return the noise that was given, in the box where to work."""
+        return None if self.noise is None else check_noise(self.noise, X).within(area.part)
 
     def output_and_divergence(  # noqa: D102
         self, X: np.ndarray, noise: NoiseModel
     ) -> tuple[np.ndarray, np.ndarray]:
+        area = self._area(X)
         output = self._denoise(X)
         signal = np.where(np.isnan(X), output, X)
-        return output, probed_divergence(self._denoise, X, output, noise, signal)
+        if area is None:
+            return output, probed_divergence(self._denoise, X, output, noise, signal)
+
+        def denoise(values: np.ndarray) -> np.ndarray:  # what is outside is not probed
+            return self._denoise(area.put_back(values[area.part], X))
+
+        divergence = probed_divergence(denoise, X, output, noise, signal)
+        return output, np.where(area.inside, divergence, np.nan)
 
     def score(self, X: Any, y: Any = None) -> float:
         """Return minus (estimated error + variance of the noise), or minus the true error.
@@ -274,7 +333,9 @@ class AutoDenoiser(LightPickle, BaseDenoiser):
         """
         X = in_memory([self._checked(X)])[0]
         if y is not None:
-            return true_score(y, X, self._denoise)
+            area = self._area(X)
+            clean = y if area is None or np.shape(y) != X.shape else area.only(as_float_data(y))
+            return true_score(clean, X, self._denoise)
         return sure_score(X, *self.output_and_divergence(X, check_noise(self.noise_, X)))
 
     @property
@@ -303,7 +364,7 @@ class AutoDenoiser(LightPickle, BaseDenoiser):
         )
         return f"Dropped, with how much larger the error of each alone is: {'; '.join(worse)}.\n"
 
-    def _in_words(self) -> str:
+    def _in_words(self, left_alone: str) -> str:
         origin = "estimated" if self.noise is None else "given"
         chosen = sorted(self.weights_.items(), key=lambda item: -item[1])
         shares = "; ".join(f"{100 * w:.0f} % {name}" for name, w in chosen)
@@ -312,7 +373,7 @@ class AutoDenoiser(LightPickle, BaseDenoiser):
             outliers = f"{self.n_outliers_} outliers were replaced.\n"
         best = min(self.weights_, key=self.scores_.__getitem__)
         return (
-            f"Noise ({origin}): {self.noise_}.\n{outliers}"
+            f"Noise ({origin}): {self.noise_}.\n{outliers}{left_alone}"
             f"Chosen among {len(self.scores_)}: {shares}. The best alone is {best}.\n"
             f"{self._dropped(best)}"
             f"{self.error_estimate_}"

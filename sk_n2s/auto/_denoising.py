@@ -48,8 +48,8 @@ class Denoising:
     def __init__(self, settings: Settings, given: Any = None, levels: bool = True) -> None:
         self.settings, self._given, self._levels = settings, given, levels
 
-    def fit(self, X: np.ndarray, progress: Task) -> np.ndarray:
-        """Choose, and return the denoised data."""
+    def fit(self, X: np.ndarray, progress: Task, outside: np.ndarray | None = None) -> np.ndarray:
+        """Choose, and return the denoised data; those that are outside are NaN, and no data."""
         X, self.n_outliers = without_outliers(X, self.settings)
         noise, stabilizer = look_at_noise(self._given, X, self.settings)
         self._is_heavy = False
@@ -62,11 +62,24 @@ class Denoising:
                 noise = noise if noise.doubts else noise.replace(doubts=[_RARE])
         self.noise = noise.replace(outliers=self.n_outliers / X.size)
         self.way = self._way(X, noise, stabilizer)
-        return self.way.fit(X, progress)
+        return self.way.fit(X, progress, outside)
 
-    def denoise(self, X: np.ndarray) -> np.ndarray:
+    def denoise(self, X: np.ndarray, outside: np.ndarray | None = None) -> np.ndarray:
         """Return what other data come to, with noise of that kind."""
-        return self.way.denoise(self._cleaned(X, self.settings))
+        return self.way.denoise(self._cleaned(X, self.settings), outside)
+
+    @property
+    def takes_maps(self) -> bool:
+        """Whether a map of the noise of other data can be told."""
+        return isinstance(self.way, Race)
+
+    def denoise_told(
+        self, X: np.ndarray, noise: NoiseModel, outside: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Return what other data come to, with noise of which a map is given."""
+        assert isinstance(self.way, Race)
+        told = self.way.told(self.settings, *look_at_noise(noise, X, self.settings))
+        return told.denoise(self._cleaned(X, self.settings), outside)
 
     def denoise_anew(self, X: np.ndarray, settings: Settings) -> np.ndarray:
         """Return what data of other axes come to, by the same denoisers at levels of their own."""

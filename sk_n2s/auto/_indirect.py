@@ -43,10 +43,10 @@ class Way(Protocol):
     scores: dict[str, float]
     error_estimate: ErrorEstimate
 
-    def fit(self, X: np.ndarray, progress: Task) -> np.ndarray:
+    def fit(self, X: np.ndarray, progress: Task, outside: np.ndarray | None = None) -> np.ndarray:
         """Choose, and return the denoised data."""
 
-    def denoise(self, X: np.ndarray) -> np.ndarray:
+    def denoise(self, X: np.ndarray, outside: np.ndarray | None = None) -> np.ndarray:
         """Return what other data come to."""
 
 
@@ -87,16 +87,23 @@ class Binned(_Indirect):
             f"counts are so few that bins of side {factor} were denoised, which hide details"
         )
 
-    def fit(self, X: np.ndarray, progress: Task) -> np.ndarray:
+    def fit(self, X: np.ndarray, progress: Task, outside: np.ndarray | None = None) -> np.ndarray:
         """Choose, and return the denoised data."""
-        means = self._of_means.fit(bin_means(X, self.factor, self._axes), progress)
+        means = self._of_means.fit(*self._binned(X, outside, progress))
         self._chosen_by(self._of_means)
         return unbin(means, self.factor, X.shape)
 
-    def denoise(self, X: np.ndarray) -> np.ndarray:
+    def denoise(self, X: np.ndarray, outside: np.ndarray | None = None) -> np.ndarray:
         """Return what other data come to."""
-        means = self._of_means.denoise(bin_means(X, self.factor, self._axes))
+        means = self._of_means.denoise(*self._binned(X, outside))
         return unbin(means, self.factor, X.shape)
+
+    def _binned(self, X: np.ndarray, outside: np.ndarray | None, *between: Any) -> tuple:
+        """Return the means of bins, and where no entry of a bin is inside."""
+        means = bin_means(X, self.factor, self._axes)
+        if outside is not None:
+            outside = bin_means(outside.astype(float), self.factor, self._axes) == 1
+        return means, *between, outside
 
 
 def side_of_bins(X: np.ndarray, noise: NoiseModel, axes: tuple[int, ...]) -> int:
@@ -130,24 +137,24 @@ class Levelled(_Indirect):
         self._make, self._lines, self._axes = make, noise.lines, axes
         self.steps = [make(noise)]
 
-    def fit(self, X: np.ndarray, progress: Task) -> np.ndarray:
+    def fit(self, X: np.ndarray, progress: Task, outside: np.ndarray | None = None) -> np.ndarray:
         """Choose, and return the denoised data."""
-        denoised = self.steps[0].fit(X, progress)
+        denoised = self.steps[0].fit(X, progress, outside)
         for _ in range(_LEVELLED):
             level = X - _offsets(X, denoised, self._lines)
             rest = noise_of(None, level, self._axes)
             # What is left of the lines is less than what is there beside it.
             self.steps.append(self._make(rest.replace(correlation=None) if rest.lines else rest))
-            denoised = self.steps[-1].fit(level, progress)
+            denoised = self.steps[-1].fit(level, progress, outside)
         self._chosen_by(self.steps[-1])
         return denoised
 
-    def denoise(self, X: np.ndarray) -> np.ndarray:
+    def denoise(self, X: np.ndarray, outside: np.ndarray | None = None) -> np.ndarray:
         """Return what other data come to."""
         first, *others = self.steps
-        result = first.denoise(X)
+        result = first.denoise(X, outside)
         for step in others:
-            result = step.denoise(X - _offsets(X, result, self._lines))
+            result = step.denoise(X - _offsets(X, result, self._lines), outside)
         return result
 
 

@@ -12,16 +12,19 @@ import numpy as np
 from joblib import effective_n_jobs
 from sklearn.utils.parallel import Parallel, delayed
 
+from .._utils.arrays import has_nan
 from .._utils.callbacks import Task
 from .._utils.threads import with_threads
 from .._utils.tiling import middle
-from ..denoisers import gaussian, lichi
+from ..denoisers import lichi
 from ..j_invariance.wrapper import JInvariantWrapper
 from ..losses import squared_error
+from ..masking._holes import stretched, wide_holes
+from ..masking.views import NothingVisible
 from ..noise.model import NoiseModel, check_noise
 from ..risk.error_estimate import ErrorEstimate, ratio_of_means, summarise
 from ..stacking import SelfSupervisedStacker
-from ._gaps import LEFT, DenoisedFill
+from ._gaps import LEFT, DenoisedFill, SmoothFill
 from ._members import COSTLY, Members, cheap_for_all, members
 from ._scale import Scale
 from ._settings import Settings, Sides
@@ -43,8 +46,12 @@ _PROBED, _PROBED_OF_VOLUMES = 2**23, 2**19
 #: Where time counts, a costly denoiser that lowers the error by less than this share is dropped.
 _LEAST_GAIN = 0.04
 
-#: Where more than this share is missing, it is filled with more effort than local means.
-_MANY_GAPS = 0.25
+#: So many of the entries are left out to see what stands in gaps; it errs by this share of the
+#: variance of the noise at least.
+_LEFT_OUT, _LEAST_OF_FILL = 0.1, 0.2
+
+#: Where more than this share is missing, or holes are wide, gaps are filled with more effort.
+_MANY_GAPS = 0.02
 
 
 class _Shown(NamedTuple):
@@ -59,13 +66,13 @@ class _Shown(NamedTuple):
     members : dict of str to partial
         The denoisers, which are told of that noise.
     fill : Fill or None
-        What stands for missing entries; None for local means.
+        What stands for missing entries, and outside; None where all were measured.
     """
 
     X: np.ndarray
     noise: NoiseModel
     members: Members
-    fill: DenoisedFill | None
+    fill: SmoothFill | None
 
 
 class Race:
@@ -96,14 +103,14 @@ class Race:
     def __init__(self, settings: Settings, noise: NoiseModel, stabilizer: Any) -> None:
         self._settings, self._noise, self.stabilizer = settings, noise, stabilizer
 
-    def fit(self, X: np.ndarray, progress: Task) -> np.ndarray:
+    def fit(self, X: np.ndarray, progress: Task, outside: np.ndarray | None = None) -> np.ndarray:
         """Run the race, and return the denoised data."""
         axes = self._settings.axes(X.ndim)
         self._sides = Sides.of(X, axes, self._settings.spacing)
         is_small = X.size <= _SMALL
         part = middle(X.shape, _SMALL if is_small else _RACE, axes.channel, axes.batch)
         part = _most_measured(X, part)
-        shown = self._shown(X)
+        shown = self._shown(X, outside)
         stacker = self._stacker(shown, shown.members, part)
         frugal = None if is_small else partial(self._not_worth_it, shown, part)
         output, divergence = stacker.fit_with_divergence(shown.X[part], progress, frugal)
@@ -132,9 +139,9 @@ class Race:
         self.scores = {name: -s - mean for name, s in scores.items()}
         return denoised
 
-    def denoise(self, X: np.ndarray) -> np.ndarray:
+    def denoise(self, X: np.ndarray, outside: np.ndarray | None = None) -> np.ndarray:
         """Return what other data come to."""
-        return self._average(self._shown(X))
+        return self._average(self._shown(X, outside))
 
     def told(self, settings: Settings, noise: NoiseModel, stabilizer: Any) -> Race:
         """Return the same choice of denoisers, for data of other axes and noise."""
@@ -183,9 +190,10 @@ class Race:
             n_jobs=self._settings.n_jobs,
         )
 
-    def _shown(self, X: np.ndarray) -> _Shown:
+    def _shown(self, X: np.ndarray, outside: np.ndarray | None) -> _Shown:
         """Return what denoisers see of the data, and the denoisers."""
         axes, noise = self._settings.axes(X.ndim), self._noise
+        fill = SmoothFill(axes, outside) if has_nan(X) else None
         noise = check_noise(noise, X)  # a map of it is that of the data of the fit
         shown = X if self.stabilizer is None else self.stabilizer.transform(X)
         if self._is_scaled:
@@ -194,19 +202,22 @@ class Race:
             level: float | np.ndarray = 1.0
             if axes.batch is None:
                 # For few counts the variance is less than 1, by how much a first look tells.
-                look = self._wrapped(partial(lichi, sigma=1.0, n_steps=2, step=6), None)
+                look = self._wrapped(partial(lichi, sigma=1.0, n_steps=2, step=6), None, fill)
                 signal = self.stabilizer.inverse_transform(look.fit(shown).transform(shown))
                 level = np.sqrt(self.stabilizer.variance(signal))
             noise = NoiseModel(level, correlation=noise.correlation)
         variance = np.broadcast_to(noise.variance(shown), X.shape)
         mean = float(np.mean(variance))
         told: float | np.ndarray = float(np.sqrt(mean))
-        gaps, fill = np.isnan(shown), None
+        gaps = np.isnan(shown)
+        if outside is not None:
+            gaps &= ~outside
         if axes.batch is None and (gaps.any() or not noise.is_uniform):
             # What is filled in errs by more than the noise.
             of_fill = self._variance_of_fill(shown, mean) if gaps.any() else 0.0
-            if not noise.is_correlated and np.mean(gaps) > _MANY_GAPS:
-                fill = DenoisedFill(np.sqrt(variance), of_fill, axes.channel)
+            is_much = np.mean(gaps) > _MANY_GAPS or wide_holes(~gaps, axes.neighbours).any()
+            if not noise.is_correlated and gaps.any() and is_much:
+                fill = DenoisedFill(np.sqrt(variance), of_fill, axes, outside)
                 of_fill *= LEFT
             told = np.sqrt(np.where(gaps, of_fill, variance))
         found = members(self._settings.effort, noise, told, axes, self._sides)
@@ -214,14 +225,23 @@ class Race:
 
     def _variance_of_fill(self, X: np.ndarray, variance: float) -> float:
         """Return the mean squared error of what stands for missing entries."""
-        wrapper = JInvariantWrapper(gaussian, sigma=0.7, **self._settings.lone)
-        return max(-wrapper.fit(X).score(X) - variance, variance)
+        if np.count_nonzero(~np.isnan(X)) == 1:
+            raise NothingVisible(
+                "X holds a single measurement, and NaN: there is no other to predict it from."
+            )
+        left_out = (np.random.default_rng(0).random(X.shape) < _LEFT_OUT) & ~np.isnan(X)
+        if not left_out.any():
+            return variance
+        shown = np.isnan(X) | left_out
+        filled = stretched(X, ~shown, self._settings.axes(X.ndim).neighbours)
+        error = squared_error(filled[left_out], X[left_out])
+        return max(float(np.mean(error, dtype=np.float64)) - variance, _LEAST_OF_FILL * variance)
 
     def _restored(self, X: np.ndarray, stabilizer: Any) -> np.ndarray:
         return X if stabilizer is None else stabilizer.inverse_transform(X)
 
     def _wrapped(
-        self, denoiser: partial, part: tuple[slice, ...] | None, fill: DenoisedFill | None = None
+        self, denoiser: partial, part: tuple[slice, ...] | None, fill: SmoothFill | None = None
     ) -> JInvariantWrapper:
         """Return a member of the race on a part of the data."""
         sigma = denoiser.keywords.get("sigma")

@@ -187,7 +187,7 @@ def _error_of(
 ) -> float:
     """Return the standard error of the level, as a share of it."""
     n = max(1, int(np.count_nonzero(~np.isnan(X))))
-    n_told = n * (n / X.size) ** 4  # few gaps are in many neighbourhoods
+    n_told = max(1.0, n * _share_around(~np.isnan(X)) ** 4)  # few gaps are in many neighbourhoods
     level = float(np.sqrt(np.nanmean(np.asarray(model.variance(X)))))
     structure = (_deviation(X) / level) ** 1.5 if level > 0 else 0.0
     structure *= max(1.0, _SMALL / np.sqrt(n))
@@ -197,6 +197,19 @@ def _error_of(
     else:
         parts += [_OF_STRUCTURE * structure]
     return float(np.linalg.norm(parts))
+
+
+def _share_around(measured: np.ndarray) -> float:
+    """Return the share of the neighbours of measured entries that are measured as well."""
+    if measured.all():
+        return 1.0
+    both = either = 0
+    for axis in range(measured.ndim):
+        one, other = np.split(measured, [1], axis=axis)[1], measured
+        other = np.delete(other, -1, axis=axis)
+        both += 2 * int(np.count_nonzero(one & other))
+        either += int(np.count_nonzero(one)) + int(np.count_nonzero(other))
+    return both / either if either else 1.0
 
 
 def _deviation(X: np.ndarray) -> float:
