@@ -13,7 +13,7 @@ __all__ = ["noise_of"]
 
 
 def noise_of(value: Any, X: Any, axes: Axes | None = None) -> NoiseModel:
-    """Return the noise in `X`, estimated where `value` is None; without axes, all have neighbours."""
+    """Return the noise in `X`, estimated where `value` is None; no axes: all have neighbours."""
     axes = Axes(None, None, tuple(range(X.ndim))) if axes is None else axes
     if value is not None:
         return check_noise(value, X)
