@@ -18,6 +18,7 @@ __all__ = [
     "as_float_array",
     "block_sums",
     "check_axis",
+    "check_mask",
     "has_nan",
     "in_range",
     "per_axis",
@@ -239,3 +240,25 @@ def along(values: np.ndarray, axes: int | tuple[int, ...], ndim: int) -> np.ndar
     for axis, length in zip(np.atleast_1d(axes), values.shape, strict=True):
         shape[axis] = length
     return values.reshape(shape)
+
+
+def check_mask(mask: Any, X: Any) -> np.ndarray:
+    """Return a mask, checked against the data."""
+    inside = np.asarray(mask)
+    if inside.dtype != bool:
+        raise ValueError(
+            f"mask must hold True where to work and False elsewhere, and is of dtype "
+            f"{inside.dtype}: give mask.astype(bool)."
+        )
+    try:
+        fits = np.broadcast_shapes(inside.shape, X.shape) == X.shape
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ValueError(
+            f"mask of shape {inside.shape} does not broadcast to the shape {X.shape} of X: give "
+            "one value for each entry, with axes of length 1 where it is the same all along."
+        )
+    if not inside.any():
+        raise ValueError("mask is False everywhere, which leaves nothing to denoise.")
+    return inside

@@ -228,6 +228,21 @@ class BaseDenoiser(ArrayTransformer):
         """
         return None
 
+    def shown(self, X: Any) -> Any:
+        """Return data with what is outside a mask missing, if the estimator has one.
+
+        Parameters
+        ----------
+        X : ndarray of float
+            The data.
+
+        Returns
+        -------
+        ndarray of that shape
+            What it works on.
+        """
+        return X
+
     def view_plan(self, X: np.ndarray) -> Any:
         """Return how the entries of `X` are hidden; validates all parameters.
 

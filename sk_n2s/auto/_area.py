@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from scipy import ndimage
@@ -11,7 +11,7 @@ from .._utils.base import Axes
 from ..noise.model import NoiseModel
 from ._background import constant_background
 
-__all__ = ["Area", "area_of", "checked_mask", "sources_of"]
+__all__ = ["Area", "area_of", "sources_of"]
 
 
 class Area(NamedTuple):
@@ -91,30 +91,6 @@ def area_of(X: np.ndarray, mask: np.ndarray | None, axes: Axes) -> Area | None:
         raise ValueError("X holds nothing but NaN where mask is True: there is nothing to denoise.")
     part = ndimage.find_objects(inside.astype(np.int8))[0]
     return Area(inside, part, *((None, []) if found is None else found))
-
-
-def checked_mask(mask: Any, X: Any) -> np.ndarray | None:
-    """Return a mask, checked against the data."""
-    if mask is None:
-        return None
-    inside = np.asarray(mask)
-    if inside.dtype != bool:
-        raise ValueError(
-            f"mask must hold True where to work and False elsewhere, and is of dtype "
-            f"{inside.dtype}: give mask.astype(bool)."
-        )
-    try:
-        fits = np.broadcast_shapes(inside.shape, X.shape) == X.shape
-    except ValueError:
-        fits = False
-    if not fits:
-        raise ValueError(
-            f"mask of shape {inside.shape} does not broadcast to the shape {X.shape} of X: give "
-            "one value for each entry, with axes of length 1 where it is the same all along."
-        )
-    if not inside.any():
-        raise ValueError("mask is False everywhere, which leaves nothing to denoise.")
-    return inside
 
 
 def sources_of(outside: np.ndarray, axes: Axes) -> np.ndarray:

@@ -11,7 +11,7 @@ import numpy as np
 from joblib import hash as digest
 from sklearn.utils._param_validation import StrOptions
 
-from .._utils.arrays import in_range
+from .._utils.arrays import check_mask, in_range
 from .._utils.base import BaseDenoiser
 from .._utils.callbacks import Task, with_callbacks
 from .._utils.lazy import as_float_data, in_memory, is_lazy
@@ -20,7 +20,7 @@ from ..losses import true_score
 from ..noise.model import NoiseModel, check_noise
 from ..risk.error_estimate import ErrorEstimate
 from ..risk.sure import probed_divergence, sure_score
-from ._area import Area, area_of, checked_mask
+from ._area import Area, area_of
 from ._blockwise import Blockwise, in_blocks
 from ._denoising import Denoising
 from ._settings import Settings
@@ -278,15 +278,15 @@ class AutoDenoiser(LightPickle, BaseDenoiser):
         """Return where to work in data, or None where that is everywhere."""
         if not isinstance(self._core, Denoising):
             return None
-        return area_of(X, checked_mask(self._mask, X), self.axes(X.ndim))
+        mask = None if self._mask is None else check_mask(self._mask, X)
+        return area_of(X, mask, self.axes(X.ndim))
 
     def _checked_mask(self, X: Any) -> np.ndarray | None:
         if self.mask is not None and is_lazy(X):
             raise ValueError("mask is given, and X is a dask array: set X to NaN outside instead.")
         if self.mask is not None and self.kind == "table":
             raise ValueError("mask is given, and X is a table: leave out samples or features.")
-        mask = checked_mask(self.mask, X)
-        return None if mask is None else mask.copy()
+        return None if self.mask is None else check_mask(self.mask, X).copy()
 
     def _noise_within(self, area: Area, X: np.ndarray) -> Any:
         """Return the noise that was given, in the box where to work."""

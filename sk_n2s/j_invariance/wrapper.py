@@ -13,7 +13,7 @@ from scipy import sparse
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from .._utils.arrays import has_nan, per_axis
+from .._utils.arrays import check_mask, has_nan, per_axis
 from .._utils.base import Axes, BaseDenoiser
 from .._utils.callbacks import Task, with_callbacks
 from .._utils.lazy import as_float_data, in_memory, is_lazy
@@ -99,6 +99,9 @@ class JInvariantWrapper(DenoiserParameters, BaseDenoiser):
         The noise: its standard deviation in the unit of the data, a map of that, which
         broadcasts to the shape of the data, or a model (`sk_n2s.noise.NoiseModel`). It weighs
         the blend, and is part of the score of a plain output. None estimates it.
+    mask : ndarray of bool, default=None
+        Where to work; it broadcasts to the shape of the data. What is outside is neither shown to
+        the denoiser, nor scored, nor changed.
     halo : int or tuple of int, default=None
         How many entries around a block of a dask array are shown to the denoiser with it,
         for all axes along which it denoises or for each. None is as far as the denoiser
@@ -167,6 +170,7 @@ class JInvariantWrapper(DenoiserParameters, BaseDenoiser):
         "channel_axis": [Integral, None],
         "batch_axis": [Integral, None],
         "noise": "no_validation",  # needs the shape of the data
+        "mask": "no_validation",  # needs the shape of the data
         "halo": [Integral, tuple, None],
     }
 
@@ -183,6 +187,7 @@ class JInvariantWrapper(DenoiserParameters, BaseDenoiser):
         channel_axis: int | None = None,
         batch_axis: int | None = None,
         noise: Any = None,
+        mask: Any = None,
         halo: int | tuple[int, ...] | None = None,
         **denoiser_params: Any,
     ):
@@ -196,6 +201,7 @@ class JInvariantWrapper(DenoiserParameters, BaseDenoiser):
         self.channel_axis = channel_axis
         self.batch_axis = batch_axis
         self.noise = noise
+        self.mask = mask
         self.halo = halo
 
     # Views --------------------------------------------------------------------------
@@ -412,7 +418,58 @@ class JInvariantWrapper(DenoiserParameters, BaseDenoiser):
         return self
 
     def _as_data(self, X: Any) -> Any:
-        return as_float_data(X, accept_sparse=self.kind == "table")
+        return self.shown(as_float_data(X, accept_sparse=self.kind == "table"))
+
+    def shown(self, X: Any) -> Any:
+        """Return data with what is outside `mask` missing.
+
+        Parameters
+        ----------
+        X : ndarray of float
+            The data.
+
+        Returns
+        -------
+        ndarray of that shape
+            What is worked on.
+
+        Raises
+        ------
+        ValueError
+            If `mask` does not fit the data.
+        """
+        if self.mask is None:
+            return X
+        if is_lazy(X) or sparse.issparse(X):
+            raise ValueError(
+                "mask is given, and X is no array in memory: set a dask array to NaN outside, or "
+                "leave out samples and features of a sparse table."
+            )
+        return np.where(check_mask(self.mask, X), X, X.dtype.type(np.nan))
+
+    def transform(self, X: Any) -> Any:
+        """Denoise.
+
+        Parameters
+        ----------
+        X : array-like or dask array
+            The noisy data, with as many axes as those given to `fit`, of any lengths; a dask
+            array is denoised block by block, when it is computed.
+
+        Returns
+        -------
+        ndarray of the shape of `X`
+            The denoised data, as floats on the scale of `X`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `X` is not valid, or the denoiser fails.
+        """
+        denoised = self._denoise(self._checked(X))
+        if self.mask is None:
+            return denoised
+        return np.where(check_mask(self.mask, denoised), denoised, as_float_data(X))
 
     def _noise_of(self, X: Any) -> NoiseModel:
         return noise_of(self.noise, X, self.axes(X.ndim))

@@ -6,6 +6,7 @@ from copy import deepcopy
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+import numpy as np
 from sklearn.pipeline import Pipeline
 
 from .._utils.base import BaseDenoiser
@@ -75,6 +76,7 @@ class Grouping:
         self._heads: list[tuple[str, dict, Any]] = []
         self._arrays: list[tuple[Any, Any]] = [(X, array)]
         self._noises: list[tuple[Any, tuple, NoiseModel]] = []
+        self._masked: list[tuple[Any, np.ndarray]] = []
         self._drawn: list[tuple[Partition, Partition]] = []
 
     def clear(self) -> None:
@@ -84,6 +86,7 @@ class Grouping:
     def add(self, number: int, estimator: Any, params: dict) -> None:
         """Add a candidate."""
         denoiser, X = self._behind_head(estimator, params)
+        X = self._within_mask(denoiser, X)
         plan = denoiser.view_plan(X)
         plan = replace(plan, partition=self._drawn_once(plan.partition))
         if self._scores_output(denoiser):
@@ -161,6 +164,17 @@ class Grouping:
                 return noise
         self._noises.append((X, axes, noise_of(None, X, axes)))
         return self._noises[-1][2]
+
+    def _within_mask(self, denoiser: BaseDenoiser, X: Any) -> Any:
+        """Return what a candidate works on: the same array for the same mask."""
+        shown = denoiser.shown(X)
+        if shown is X:
+            return X
+        for data, known in self._masked:
+            if data is X and np.array_equal(np.isnan(known), np.isnan(shown)):
+                return known
+        self._masked.append((X, shown))
+        return shown
 
     def _as_array(self, X: Any) -> Any:
         """Return the same array for the same data, so that candidates can share views of it."""

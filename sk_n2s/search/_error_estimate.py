@@ -106,7 +106,7 @@ class ErrorEstimateMixin:
                 "The error of a sparse table is not estimated: give some of its rows, dense, to "
                 "a search with the same candidates."
             )
-        X = as_float_data(X)
+        X = wrapper.shown(as_float_data(X))
         axes = wrapper.axes(X.ndim)
         noise = noise_of(wrapper.noise, X, axes)
         if not isinstance(X, np.ndarray):
@@ -125,7 +125,7 @@ class ErrorEstimateMixin:
         """Say so if the noisy data are nearer to the truth than the best candidate."""
         if isinstance(wrapper.partition, Thinning):  # whose loss is that of a part
             return
-        level = _quick_level(wrapper, self._noisy)
+        level = _quick_level(wrapper, wrapper.shown(self._noisy))
         error = -self.best_score_ - level**2
         if error >= level**2 > 0:
             warn(
