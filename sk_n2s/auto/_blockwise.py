@@ -115,7 +115,7 @@ def _differs(noise: NoiseModel, ndim: int, channel: int | None) -> bool:
 
 def in_blocks(denoising: Any, X: Any) -> Any:
     """Return a dask array, denoised block by block, each shown with its surroundings."""
-    channel, _, neighbours = denoising.settings.axes(X.ndim)
+    channel, _, neighbours, _ = denoising.settings.axes(X.ndim)
     if isinstance(denoising, Denoising) and _differs(denoising.noise, X.ndim, channel):
         raise ValueError(
             "X is a dask array, and the fit was to data in memory whose noise differs between "
