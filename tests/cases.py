@@ -11,6 +11,7 @@ from sk_n2s import (
     RandomPartition,
 )
 from sk_n2s.losses import absolute_error, poisson_deviance, squared_error
+from sk_n2s.masking import LatticePartition
 from sk_n2s.masking.fills import MeanFill, MedianFill, RandomFill, ZeroFill, check_fill
 from sk_n2s.noise import NoiseCurve, NoiseModel
 
@@ -21,6 +22,7 @@ PARTITIONS = [
     None,
     GridPartition(3),
     CheckerboardPartition(),
+    LatticePartition(8),
     RandomPartition(3, random_state=0),
     ColumnPartition(3),
     PairPartition(),

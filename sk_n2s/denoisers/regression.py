@@ -19,7 +19,7 @@ from .._utils.base import BaseDenoiser
 from .._utils.lazy import as_float_data, in_memory, is_lazy, map_blocks
 from ..losses import true_score
 from ..masking.fills import MeanFill
-from ..masking.partitions import default_grid
+from ..masking.lattice import default_partition
 from ..masking.views import View, ViewPlan
 from ._windows import Windows
 
@@ -149,7 +149,7 @@ class RegressionDenoiser(BaseDenoiser):
         self._validate_params()
         axes = self.axes(X.ndim).neighbours
         self._checked_scales(len(axes))
-        return ViewPlan(default_grid(X, axes), MeanFill(), axes, True)
+        return ViewPlan(default_partition(X, axes), MeanFill(), axes, True)
 
     def predict_view(self, view: View) -> np.ndarray:  # noqa: D102
         return self._invariant(view.input)[view.where]

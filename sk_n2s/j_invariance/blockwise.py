@@ -37,6 +37,9 @@ def in_blocks(wrapper: Any, X: Any, noise: NoiseModel | None) -> Any:
     else:
         periods = enumerate(plan.partition.period(X.ndim, plan.axes))
         period = {axis: p for axis, p in periods if p is not None}
+        if wrapper.partition is None and len(period) == X.ndim:
+            wrapper = copy(wrapper)
+            wrapper.partition = plan.partition  # whose sets do not depend on the block's shape
     channel = wrapper.axes(X.ndim).channel
     if channel is not None:
         period[channel] = 0  # a denoiser may look at all channels together

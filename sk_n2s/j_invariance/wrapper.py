@@ -24,7 +24,8 @@ from ..losses import squared_error, true_score
 from ..masking.blind_spots import BlindSpotPartition
 from ..masking.fills import Fill, check_fill
 from ..masking.isolation import fresh_copy
-from ..masking.partitions import Partition, default_grid
+from ..masking.lattice import default_partition
+from ..masking.partitions import Partition
 from ..masking.tables import check_table_fill, default_of_tables
 from ..masking.thinning import Thinning, ThinningPlan
 from ..masking.views import NothingVisible, View, ViewPlan
@@ -63,8 +64,10 @@ class JInvariantWrapper(DenoiserParameters, BaseDenoiser):
         state between its calls gets a fresh copy of it for each view
         (`sk_n2s.masking.isolation` says where state is looked for).
     partition : Partition, Thinning, "auto" or None, default=None
-        Which entries are hidden together. None means ``GridPartition(stride=4)``, with a
-        smaller stride along axes of fewer than four entries; "auto" is a
+        Which entries are hidden together. None hides every fourth entry along each of one
+        or two axes (``GridPartition(stride=4)``, with a smaller stride along axes of fewer than
+        four entries), and a 16th of the entries, far apart, along more
+        (`sk_n2s.masking.LatticePartition`): 16 calls of the denoiser, or fewer; "auto" is a
         `BlindSpotPartition` where the noise of neighbours is correlated, and None otherwise. A
         thinning (`sk_n2s.masking.BinomialThinning` for counts) divides the noise in place of
         hiding entries; it takes sparse tables, and needs ``output="plain"``.
@@ -242,7 +245,7 @@ class JInvariantWrapper(DenoiserParameters, BaseDenoiser):
         else:
             exact = self.method == "exact"
         if partition is None:
-            partition = default_of_tables(X) if found.is_table else default_grid(X, axes)
+            partition = default_of_tables(X) if found.is_table else default_partition(X, axes)
         fill = (check_table_fill if found.is_table else check_fill)(self.fill)
         fill.check(len(axes))
         plan = ViewPlan(partition, fill, axes, exact)

@@ -3,6 +3,7 @@
 from .base import Partition
 from .blind_spots import BlindSpotPartition
 from .fills import Fill, MeanFill, MedianFill, RandomFill, ZeroFill
+from .lattice import LatticePartition
 from .partitions import (
     CheckerboardPartition,
     ColumnPartition,
@@ -31,6 +32,7 @@ __all__ = [
     "GammaThinning",
     "GaussianThinning",
     "GridPartition",
+    "LatticePartition",
     "MeanFill",
     "MedianFill",
     "MissingFill",

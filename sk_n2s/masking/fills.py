@@ -9,16 +9,16 @@ keeps state gets a fresh copy of it for each call (see `sk_n2s.masking.isolation
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import product
-from math import ceil, inf
+from math import inf
 from typing import Any
 
 import numpy as np
 from scipy import ndimage
 
 from .._utils.readable import readable
+from ._neighbours import Neighbours, neighbours_of
 from .base import Index
 from .isolation import fresh_copy
 
@@ -101,9 +101,6 @@ def values_of(fill: Fill, X: Array, visible: Array, where: Index, axes: Ints) ->
     return found
 
 
-#: For each neighbour its weight, which entries have it, its values, and whether they are seen.
-Neighbours = Iterable[tuple[float, tuple[slice, ...], Array, Array]]
-
 #: A value for each entry, and where there was no neighbour to take it from.
 Combined = tuple[Array, Array]
 
@@ -133,43 +130,6 @@ def _kernel(kernel: Any, ndim: int) -> Array:
     if not weights.any():
         raise ValueError(f"kernel={kernel!r} gives no weight to any neighbour.")
     return weights
-
-
-def _neighbours(
-    X: Array, visible: Array, where: Index, axes: Ints, kernel: Array, border: str
-) -> Neighbours:
-    """Yield what each neighbour in the kernel is of all entries that are asked for."""
-    margin = [0] * X.ndim
-    if border == "mirror":
-        for axis, length in zip(axes, kernel.shape, strict=True):
-            margin[axis] = length // 2
-        pad = [(m, m) for m in margin]
-        X, visible = np.pad(X, pad, mode="reflect"), np.pad(visible, pad, mode="reflect")
-    grid = []
-    for part, length, m in zip(where, X.shape, margin, strict=True):
-        places = range(length - 2 * m)[part]
-        grid.append((places.start + m, places.step, len(places)))
-    for place in product(*map(range, kernel.shape)):
-        weight = kernel[place]
-        if weight == 0:
-            continue
-        offsets = [0] * X.ndim
-        for axis, p, length in zip(axes, place, kernel.shape, strict=True):
-            offsets[axis] = p - length // 2
-        destination, source = [], []
-        for (start, step, count), offset, length in zip(grid, offsets, X.shape, strict=True):
-            first = max(0, ceil(-(start + offset) / step))
-            last = max(first, min(count, ceil((length - start - offset) / step)))
-            begin = start + offset + first * step
-            destination.append(slice(first, last))
-            source.append(slice(begin, begin + (last - first) * step, step))
-        yield weight, tuple(destination), X[tuple(source)], visible[tuple(source)]
-
-
-def _is_slices(where: Index, ndim: int) -> bool:
-    """Return whether an index is a slice for each axis."""
-    whole = isinstance(where, tuple) and len(where) == ndim
-    return whole and all(isinstance(part, slice) for part in where)
 
 
 def _wide_mean(X: Array, visible: Array, axes: Ints) -> Array:
@@ -222,11 +182,9 @@ class _NeighbourFill(Fill):
 
     def values(self, X: Array, visible: Array, where: Index, axes: Ints) -> Array:  # noqa: D102
         kernel = self.weights(len(axes))
-        slices = where if _is_slices(where, X.ndim) else (slice(None),) * X.ndim
-        shape = X[slices].shape
-        found = _neighbours(X, visible, slices, axes, kernel, self.border)
+        found, shape, is_all = neighbours_of(X, visible, where, axes, kernel, self.border)
         values, empty = self._combine(found, shape, X.dtype)
-        if slices is not where:
+        if is_all:
             values, empty = values[where], empty[where]
         if empty.any():
             values[empty] = _wide_mean(X, visible, axes)[where][empty]

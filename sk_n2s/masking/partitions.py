@@ -30,13 +30,16 @@ __all__ = [
     "RandomPartition",
     "ColumnPartition",
     "PairPartition",
-    "default_grid",
+    "STRIDE",
+    "Lengths",
+    "cut_shape",
+    "folded",
     "spread_over_grid",
 ]
 
 
 #: Stride of the default grid.
-_STRIDE = 4
+STRIDE = 4
 
 #: Axes, and a length along each of them.
 Lengths = tuple[tuple[int, ...], tuple[int, ...]]
@@ -46,7 +49,7 @@ def _all_axes(X: np.ndarray, axes: AxesToCut) -> tuple[int, ...]:
     return tuple(range(np.ndim(X))) if axes is None else tuple(axes)
 
 
-def _cut_shape(X: np.ndarray, axes: AxesToCut) -> Lengths:
+def cut_shape(X: np.ndarray, axes: AxesToCut) -> Lengths:
     """Return the axes that may be cut, and their lengths."""
     axes = _all_axes(X, axes)
     return axes, tuple(np.shape(X)[a] for a in axes)
@@ -64,6 +67,19 @@ def _check_n_splits(partition: RandomPartition | ColumnPartition, most: int, wha
 
 def _index(ndim: int, slices: dict[int, slice]) -> tuple[slice, ...]:
     return tuple(slices.get(axis, slice(None)) for axis in range(ndim))
+
+
+def folded(values: np.ndarray, axis: int, period: int) -> np.ndarray:
+    """Return the sums of all entries that lie a multiple of a period apart along an axis."""
+    before, n, after = values.shape[:axis], values.shape[axis], values.shape[axis + 1 :]
+    rest = n % period
+    cut = values[_index(values.ndim, {axis: slice(n - rest)})]
+    cut = cut.reshape(*before, n // period, period, *after)
+    sums = np.add.reduce(cut, axis=axis, dtype=np.float64)
+    if rest:
+        end = _index(values.ndim, {axis: slice(n - rest, None)})
+        sums[_index(values.ndim, {axis: slice(rest)})] += values[end]
+    return sums
 
 
 @cache
@@ -106,7 +122,7 @@ class GridPartition(Partition):
            [2, 3, 2, 3]])
     """
 
-    stride: int | tuple[int, ...] = _STRIDE
+    stride: int | tuple[int, ...] = STRIDE
 
     def _strides(self, X: np.ndarray, axes: AxesToCut) -> Lengths:
         """Return the axes that are cut, and the stride along each of them."""
@@ -151,30 +167,12 @@ class GridPartition(Partition):
         axes, strides = self._strides(values, axes)
         others = tuple(axis for axis in range(values.ndim) if axis not in axes)
         for axis, stride in zip((*axes, *others), (*strides, *(1 for _ in others)), strict=True):
-            before, n, after = values.shape[:axis], values.shape[axis], values.shape[axis + 1 :]
-            rest = n % stride
-            cut = values[_index(values.ndim, {axis: slice(n - rest)})]
-            cut = cut.reshape(*before, n // stride, stride, *after)
-            sums = np.add.reduce(cut, axis=axis, dtype=np.float64)
-            if rest:
-                end = _index(values.ndim, {axis: slice(n - rest, None)})
-                sums[_index(values.ndim, {axis: slice(rest)})] += values[end]
-            values = sums
+            values = folded(values, axis, stride)
         return values.transpose(*axes, *others).ravel()
 
     def order(self, X: np.ndarray, axes: AxesToCut = None) -> list[int]:  # noqa: D102
         strides = self._strides(X, axes)[1]
         return np.ravel_multi_index(tuple(spread_over_grid(strides).T), strides).tolist()
-
-
-def default_grid(X: np.ndarray, axes: tuple[int, ...]) -> GridPartition:
-    """Return the grid that data are divided by where no partition is given."""
-    if all(X.shape[a] == 1 for a in axes):
-        raise ValueError(
-            f"X of shape {X.shape} has n_samples = 1 entry along the axes {axes}: there "
-            "is no other entry to predict it from."
-        )
-    return GridPartition(tuple(min(_STRIDE, X.shape[a]) for a in axes))
 
 
 @dataclass(frozen=True)
@@ -187,7 +185,7 @@ class CheckerboardPartition(Partition):
 
     def _shape(self, X: np.ndarray, axes: AxesToCut) -> Lengths:
         """Return the axes that are cut, and their lengths."""
-        axes, shape = _cut_shape(X, axes)
+        axes, shape = cut_shape(X, axes)
         if prod(shape) < 2:
             raise ValueError(
                 f"CheckerboardPartition needs at least two entries along the axes {axes}, "
@@ -234,7 +232,7 @@ class RandomPartition(Partition):
 
     def _shape(self, X: np.ndarray, axes: AxesToCut) -> Lengths:
         """Return the axes that are cut, and their lengths."""
-        axes, shape = _cut_shape(X, axes)
+        axes, shape = cut_shape(X, axes)
         what = f"number of entries that can be hidden in data of shape {np.shape(X)}"
         _check_n_splits(self, prod(shape), what)
         return axes, shape
