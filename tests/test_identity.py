@@ -100,5 +100,7 @@ def test_the_masked_form_is_that_of_scikit_image(name, shape, rng):
     params_theirs = {**params, "channel_axis": axis}
     theirs = denoise_invariant(X, denoiser, stride=4, denoiser_kwargs=params_theirs)
     fill = MeanFill("cross", border="mirror")
-    ours = JInvariantWrapper(denoiser, fill=fill, channel_axis=axis, **params).fit_transform(X)
+    ours = JInvariantWrapper(
+        denoiser, partition=GridPartition(4), fill=fill, channel_axis=axis, **params
+    ).fit_transform(X)
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-10)
