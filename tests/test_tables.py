@@ -86,6 +86,16 @@ def test_features_with_levels_of_their_own(table):
     assert estimate_table_noise_model(table[1]).is_uniform
 
 
+def test_features_that_are_constant_have_no_part_in_the_level(table):
+    noisy = np.insert(table[1], [0, 40], 3.0, axis=1)
+    assert estimate_table_noise_model(noisy).level == pytest.approx(1, rel=0.02)
+    auto = AutoDenoiser("fast", kind="table").fit(noisy)
+    error = mse(np.delete(auto.transform(noisy), [0, 41], axis=1), table[0])
+    assert error < 1.1 * mse(LowRankDenoiser().fit_transform(table[1]), table[0])
+    same = np.full((30, 10), 2.0)
+    np.testing.assert_array_equal(AutoDenoiser(kind="table").fit_transform(same), same)
+
+
 def test_level_of_noise_with_gaps(table):
     noisy = table[1].copy()
     noisy[np.random.default_rng(3).random(noisy.shape) < 0.3] = np.nan

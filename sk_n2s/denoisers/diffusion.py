@@ -117,6 +117,8 @@ class DiffusionDenoiser(TableDenoiser):
 
 def _scores(space: LowRankDenoiser, X: Any) -> np.ndarray:
     """Return where samples lie along the directions."""
+    if not space.rank_:  # all samples are the same
+        return np.zeros((X.shape[0], 1))
     return np.asarray(X @ space.components_.T - space.mean_ @ space.components_.T)
 
 

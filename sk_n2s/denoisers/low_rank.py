@@ -143,8 +143,8 @@ class LowRankDenoiser(TableDenoiser):
         rank = len(weights)
         return {
             "mean_": found.mean,
-            "components_": found.directions[:rank],
-            "singular_values_": found.values[:rank],
+            "components_": np.ascontiguousarray(found.directions[:rank]),
+            "singular_values_": found.values[:rank].copy(),
             "weights_": weights,
             "rank_": rank,
             "noise_": level,
@@ -224,7 +224,8 @@ def _decompose(X: Any, k: int, center: bool) -> Decomposition:
         solver = "covariance_eigh" if whole else "arpack" if sparse.issparse(X) else "randomized"
         if whole and X.shape[1] > X.shape[0]:
             solver = "arpack" if sparse.issparse(X) else "full"
-        found = PCA(svd_solver=solver, iterated_power=4, **settings).fit(X)
+        with np.errstate(invalid="ignore"):  # shares of a variance that is 0, not used here
+            found = PCA(svd_solver=solver, iterated_power=4, **settings).fit(X)
         return Decomposition(found.mean_, found.singular_values_, found.components_)
     if whole and not sparse.issparse(X):
         _, values, directions = np.linalg.svd(X, full_matrices=False)

@@ -40,8 +40,9 @@ from .parameters import DenoiserParameters
 
 __all__ = ["JInvariantWrapper"]
 
-#: How often what is hidden in a table is filled anew, unless the user says otherwise.
-_REFILLS_OF_TABLES = 5
+#: How often what is hidden in a table is filled anew, unless the user says otherwise; tables of
+#: more entries are not, so that candidates share what they learn.
+_REFILLS_OF_TABLES, _MANY = 5, 2**22
 
 
 class JInvariantWrapper(DenoiserParameters, BaseDenoiser):
@@ -77,7 +78,8 @@ class JInvariantWrapper(DenoiserParameters, BaseDenoiser):
     n_refills : int, default=None
         How often what is hidden is filled anew, with what the denoiser makes of it, before its
         answer counts; each takes another call. What depends on the fill less and less predicts
-        better, from fewer entries. None means 5 for tables, and 0 for others.
+        better, from fewer entries. None means 5 for tables of up to four
+        million entries, and 0 for others.
     output : {"invariant", "plain", "blend"}, default="invariant"
         What `transform` returns: f itself, blind at each entry; g on the full data; or f
         with the entry's own value mixed back in, λ·f + (1 − λ)·x with
@@ -320,17 +322,18 @@ class JInvariantWrapper(DenoiserParameters, BaseDenoiser):
         answer = self._answer(self.denoiser, X, known=view.known)
         if filled is None:
             return answer
-        for _ in range(self._n_refills(X.ndim)):
+        for _ in range(self._n_refills(X)):
             shown = X.copy()
             shown[filled] = answer[filled]
             answer = self._answer(self.denoiser, shown)
         return answer
 
-    def _n_refills(self, ndim: int) -> int:
+    def _n_refills(self, X: np.ndarray) -> int:
         """Return how often what is filled is filled anew."""
         if self.n_refills is not None:
             return int(self.n_refills)
-        return _REFILLS_OF_TABLES if self.axes(ndim).is_table else 0
+        is_small_table = self.axes(X.ndim).is_table and X.size <= _MANY
+        return _REFILLS_OF_TABLES if is_small_table else 0
 
     def _invariant(self, X: np.ndarray) -> np.ndarray:
         """Return the J-invariant prediction of each entry."""

@@ -187,6 +187,9 @@ def spectrum_of(X: np.ndarray, missing: np.ndarray | None = None) -> Spectrum:
 def _spectrum(X: np.ndarray, slack: float = 1.0) -> Spectrum:
     """Return what stands out of noise, which may be wider by a slack than if all were alike."""
     X = X - X.mean(axis=0)
+    varies = np.asarray(X.any(axis=0))
+    if not varies.all():  # what is constant has no noise, and tells nothing of that of others
+        return _with_constants(X, varies, slack)
     n, m = len(X) - 1, X.shape[1]  # the means take one sample
     is_wide = m > n
     short, long = min(n, m), max(n, m)
@@ -215,6 +218,16 @@ def _spectrum(X: np.ndarray, slack: float = 1.0) -> Spectrum:
     variance = min(low, mean)
     of_features = np.divide(squares, own, out=np.full(m, variance), where=own > _LEAST_OWN)
     return Spectrum(variance, error, rank, is_told, rest, of_features)
+
+
+def _with_constants(X: np.ndarray, varies: np.ndarray, slack: float) -> Spectrum:
+    """Return what stands out of the features that vary, for all of them."""
+    if np.count_nonzero(varies) < 2:
+        return Spectrum(0.0, 0.0, 0, False, np.zeros_like(X), np.zeros(X.shape[1]))
+    found = _spectrum(X[:, varies], slack)
+    rest, of_features = np.zeros_like(X), np.zeros(X.shape[1])
+    rest[:, varies], of_features[varies] = found.rest, found.of_features
+    return found._replace(rest=rest, of_features=of_features)
 
 
 def _mean_of_smallest(ratio: float, share: float) -> float:
@@ -256,6 +269,9 @@ def _unexplained(X: np.ndarray) -> np.ndarray:
 
 def _differ(variances: np.ndarray, n: int) -> bool:
     """Return whether features differ in their noise, beyond doubt."""
+    variances = variances[variances > 0]
+    if not variances.size:
+        return False
     low, high = np.quantile(variances, (0.1, 0.9))
     return bool(high > _UNEVEN * (1 + 4 / np.sqrt(n)) * low)
 
