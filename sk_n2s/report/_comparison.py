@@ -16,7 +16,7 @@ from ._svg import Plot
 __all__ = ["comparison"]
 
 #: The longest side of an image, and of a detail in full resolution; so many numbers in all images.
-_LONGEST, _DETAIL, _BUDGET = 1024, 320, 2_600_000
+_LONGEST, _DETAIL, _BUDGET = 1024, 320, 3_200_000
 
 #: The residual is black and white at so many standard deviations of what noise would be.
 _DEVIATIONS = 4.0
@@ -75,15 +75,15 @@ def _image(shown: Shown, residual: Residual, page: Page, room: float, has_detail
         said += ": see the detail." if has_detail else "."
     if not np.isfinite(before).all():
         said += " Entries that were not measured are magenta."
-    small = [reduced(a, factors) for a in (before, after)]
-    parts = [_sides(*small, low, high, f"The data{name}", said, _ratio(before, shown))]
+    small = reduced(before, factors), reduced(after, factors)
+    parts = [_sides(small, (low, high), f"The data{name}", said, _ratio(before, shown))]
     if factors != (1, 1) and has_detail and not shown.axes.is_table:
         where = _lively(after)
         corner = f"rows from {where[0].start}, columns from {where[1].start}"
         pair = before[where], after[where]
         told = f"A detail in full resolution: {corner}. The same grey values."
         ratio = pair[0].shape[1] / pair[0].shape[0]
-        parts.append(_sides(*pair, low, high, f"A detail{name}", told, ratio))
+        parts.append(_sides(pair, (low, high), f"A detail{name}", told, ratio))
     parts.append(_residual_image(page.of(residual.values), residual, factors, name, shown))
     return element("div", *parts)
 
@@ -107,10 +107,8 @@ def _residual_image(
 
 
 def _sides(
-    before: np.ndarray,
-    after: np.ndarray,
-    low: float,
-    high: float,
+    pair: tuple[np.ndarray, np.ndarray],
+    ends: tuple[float, float],
     name: str,
     said: str,
     ratio: float,
@@ -119,12 +117,12 @@ def _sides(
     images = [
         element(
             "img",
-            src=data_uri(image, low, high),
+            src=data_uri(image, *ends),
             alt=f"{name}, {side}.",
             class_=side,
             draggable="false",
         )
-        for image, side in ((before, "before"), (after, "after"))
+        for image, side in zip(pair, ("before", "after"), strict=True)
     ]
     stack = element(
         "div",
@@ -185,29 +183,30 @@ def _signal(shown: Shown, residual: Residual, page: Page) -> Markup:
     before, after = page.of(shown.before), page.of(shown.after)
     name = "" if page.name == "all" else f" ({page.name})"
     n = len(before)
-    parts = [_lines(before, after, 0, f"The signal{name}, noisy and denoised.")]
     said = "The noisy signal is grey, the denoised one is coloured."
     if n > 2 * _POINTS:
         said += f" Each step shows the least and the largest of {-(-n // _POINTS)} entries."
-    parts.append(element("figcaption", said))
+    parts = [_lines(before, after, 0, f"The signal{name}, noisy and denoised.", said)]
     if n > 2 * _PIECE:
         start = (n - _PIECE) // 2
         piece = slice(start, start + _PIECE)
         alt = f"The entries from {start} to {start + _PIECE}{name}, noisy and denoised."
-        parts += [_lines(before[piece], after[piece], start, alt), element("figcaption", alt)]
+        parts.append(_lines(before[piece], after[piece], start, alt, alt))
     values = page.of(residual.values)
     x, y = _thinned(np.arange(n, dtype=float), values)
     plot = Plot(x, y, "entry", "residual / noise", f"The residual{name}.").band(-2, 2)
-    parts.append(plot.line(x, y, "one").markup())
     told = f"The residual in units of {residual.unit}; of normal noise 95 % lie in the band."
-    return element("figure", *parts, element("figcaption", told))
+    caption = element("figcaption", told)
+    parts.append(element("figure", plot.line(x, y, "one").markup(), caption))
+    return element("div", *parts, class_="side")
 
 
-def _lines(before: np.ndarray, after: np.ndarray, start: int, alt: str) -> Markup:
+def _lines(before: np.ndarray, after: np.ndarray, start: int, alt: str, said: str) -> Markup:
     x = start + np.arange(len(before), dtype=float)
     (u, noisy), (v, denoised) = _thinned(x, before), _thinned(x, after)
     plot = Plot(x, np.concatenate([before, after]), "entry", "value", alt)
-    return plot.line(u, noisy, "dim", "noisy").line(v, denoised, "two", "denoised").markup()
+    plot.line(u, noisy, "dim", "noisy").line(v, denoised, "two", "denoised")
+    return element("figure", plot.markup(), element("figcaption", said))
 
 
 def _thinned(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -25,7 +25,7 @@ def element(name: str, /, *children: Any, **attributes: Any) -> Markup:
         elif value is not None and value is not False:
             head.append(f'{key}="{escape(str(value))}"')
     if name in _VOID:
-        return Markup(f"<{' '.join(head)}>")
+        return Markup(f"<{' '.join(head)} />")  # as SVG wants it
     return Markup(f"<{' '.join(head)}>{join(children)}</{name}>")
 
 

@@ -13,7 +13,7 @@ __all__ = ["Page", "pages_of"]
 
 #: So many pages, and of each kind so many places.
 _MOST = 8
-_PLACES = 4
+_PLACES = 5
 
 
 class Page(NamedTuple):
@@ -23,7 +23,7 @@ class Page(NamedTuple):
     ----------
     name : str
         What it is called.
-    index : tuple of int and slice
+    where : tuple of int and slice
         Where it is.
     axes : tuple of int
         The axes of the data that it keeps, down and across.
@@ -32,13 +32,13 @@ class Page(NamedTuple):
     """
 
     name: str
-    index: tuple
+    where: tuple
     axes: tuple[int, ...]
     colour: int | None = None
 
     def of(self, X: np.ndarray) -> np.ndarray:
         """Return this part of the data, or of data of that shape."""
-        part = X[self.index]
+        part = X[self.where]
         if self.colour is None:
             return part
         return np.moveaxis(part, sum(a < self.colour for a in self.axes), -1)
@@ -50,7 +50,7 @@ def pages_of(shown: Shown) -> list[Page]:
     if axes.is_table:
         return [Page("the table", (slice(None), slice(None)), (0, 1))]
     long = shown.long_axes or axes.neighbours[-1:]
-    across = [_last_two(long)]
+    across = [long[-2:]]
     if len(long) == 3:
         across += [(long[0], long[2]), (long[0], long[1])]
     found: list[Page] = []
@@ -59,10 +59,6 @@ def pages_of(shown: Shown) -> list[Page]:
         found += _cuts(shape, across[:1], axes.batch, None, colours)
     found += _cuts(shape, across, axes.batch, axes.channel, None)
     return found[:_MOST]
-
-
-def _last_two(axes: tuple[int, ...]) -> tuple[int, ...]:
-    return axes[-2:]
 
 
 def _cuts(
@@ -82,7 +78,7 @@ def _cuts(
             counts[widest] -= 1
         for place in product(*(_spread(shape[a], counts[a]) for a in free)):
             at = dict(zip(free, place, strict=True))
-            index = tuple(
+            where = tuple(
                 slice(None) if a in (*kept, colour) else at.get(a, 0) for a in range(len(shape))
             )
             kinds = {batch: "item", channel: "channel"}
@@ -91,7 +87,7 @@ def _cuts(
             )
             name = f"{name}, colours" if colour is not None and name else name
             name = name or ("colours" if colour is not None else "all")
-            found.append(Page(name, index, kept, colour))
+            found.append(Page(name, where, kept, colour))
     if len(across) > 1 and found:  # a volume opens in its middle
         first = found.pop(len([f for f in found if f.axes == across[0]]) // 2)
         found.insert(0, first)

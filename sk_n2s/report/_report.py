@@ -18,12 +18,15 @@ from ._residual import Residual, residual_of
 from ._shown import shown_of
 from ._style import page
 from ._svg import Plot, map_of_squares
-from ._words import facts, noise_in_words, reproduction, text_of_estimator
+from ._words import assumed_wrongly, facts, noise_in_words, reproduction, text_of_estimator
 
 __all__ = ["Report", "report_of"]
 
 #: Bars of the histogram, and how far it reaches in standard deviations.
 _BARS, _ENDS = 50, 5.0
+
+#: The map of the autocorrelation reaches over so many entries.
+_NEAR = 5
 
 
 class Report:
@@ -120,20 +123,20 @@ def report_of(estimator: Any, X: Any = None) -> Report:
     shown = shown_of(estimator, X)
     residual = residual_of(shown)
     name = type(estimator).__name__
-    tried = candidates(estimator)
+    tried, wrong = candidates(estimator), assumed_wrongly(shown)
     html = page(
         f"{name}: report",
         element("h1", f"{name}: what was done, and whether to trust it"),
         element("p", element("code", _short(text_of_estimator(estimator))), class_="faint"),
         facts(shown),
-        _verdict(residual),
+        _verdict(residual, wrong),
         *(element("p", note, class_="faint") for note in shown.notes),
         element("h2", "Before and after"),
         comparison(shown, residual),
         element("h2", "What was taken away"),
         _looked_at(residual),
         element("h2", "The noise, and what was assumed"),
-        noise_in_words(shown, residual),
+        noise_in_words(shown, wrong),
         element("h2", "What was tried") if tried else None,
         tried,
         _summary(estimator),
@@ -159,15 +162,15 @@ def _paragraph(line: str) -> Markup:
     return element("p", line)
 
 
-def _verdict(residual: Residual) -> Markup:
+def _verdict(residual: Residual, wrong: list[str]) -> Markup:
     """Return in a sentence or two whether the residual looks like noise."""
-    if residual.looks_like_noise:
+    if residual.looks_like_noise and not wrong:
         white = "white and centred" if residual.autocorrelation is not None else "centred"
-        if residual.notes and "noise model" in residual.notes[0]:
+        if residual.is_correlated:
             white = "centred, and as correlated as the noise"
         text = f"The residual is {white}: what was taken away looks like noise."
         return element("p", text, class_="says good", role="note")
-    found = [element("p", text) for text in residual.findings]
+    found = [element("p", text) for text in (*residual.findings, *wrong)]
     return element("div", *found, class_="says warning", role="note")
 
 
@@ -217,7 +220,9 @@ def _neighbours(residual: Residual) -> Markup:
     said = f"{alt} Chance leaves it within the band."
     parts = [plot.markup()]
     if len(middle) >= 2:
-        near = table[(*middle[:-2], slice(None), slice(None))]
+        near = table[
+            (*middle[:-2], *(slice(max(0, m - _NEAR), m + _NEAR + 1) for m in middle[-2:]))
+        ]
         text = f"Autocorrelation along axes {residual.axes[-2]} and {residual.axes[-1]}, as a map."
         parts.append(map_of_squares(near, text))
         said += " The map shows it along two axes at once: blue is alike, orange is opposite."

@@ -8,6 +8,7 @@ import numpy as np
 from scipy import fft
 
 from .._utils.tiling import middle
+from ..noise._lags import with_more_lags
 from ._shown import Shown
 
 __all__ = ["Residual", "residual_of", "standardised"]
@@ -21,6 +22,12 @@ _ERRORS = 4.0
 #: With less correlation than this, a mean nearer to 0, and a size within these limits, all in
 #: units of the noise, a residual looks like noise: denoisers change it by about as much.
 _CORRELATED, _CENTRED, _SMALL, _LARGE = 0.2, 0.1, 0.6, 1.4
+
+#: The correlation of noise is estimated no better than this.
+_UNLIKE = 0.3
+
+_REMEDY = 'use AutoDenoiser, or partition="auto" of JInvariantWrapper.'
+_AS_EXPECTED = "The residual of neighbours is as correlated as the noise"
 
 #: A residual of more than so many standard deviations is an outlier.
 _FAR = 6.0
@@ -64,6 +71,11 @@ class Residual(NamedTuple):
     notes: tuple[str, ...]
 
     @property
+    def is_correlated(self) -> bool:
+        """Whether it is correlated as the noise is."""
+        return any(note.startswith(_AS_EXPECTED) for note in self.notes)
+
+    @property
     def looks_like_noise(self) -> bool:
         """Whether it is white, centred, and as large as the noise."""
         return not self.findings
@@ -81,8 +93,8 @@ def standardised(before: np.ndarray, after: np.ndarray, shown: Shown) -> tuple[n
             level = np.maximum(level, least) if np.isfinite(least) else None
     if level is not None:
         return values / level, "the standard deviation of the noise at each entry"
-    level = float(np.nanstd(values))
-    return (values / level if level > 0 else values), "its own standard deviation"
+    spread = float(np.nanstd(values))
+    return (values / spread if spread > 0 else values), "its own standard deviation"
 
 
 def residual_of(shown: Shown) -> Residual:
@@ -101,19 +113,10 @@ def residual_of(shown: Shown) -> Residual:
         table, error = _autocorrelation(np.clip(values, -_FAR, _FAR), shown.long_axes)
     sized = shown.noise is not None and not shown.noise.doubts and unit.startswith("the")
     findings = _findings(mean, deviation, usual.size, sized)
-    notes = []
+    notes: list[str] = []
     if table is not None and deviation > 0:
-        said = _correlated(table, error, shown.long_axes)
-        if said and shown.noise is not None and shown.noise.is_correlated:
-            notes.append(
-                f"{said} The noise model says so of the noise as well: it was taken into account."
-            )
-        elif said:
-            findings.append(
-                f"{said} So it is not white: structure was taken away with the noise, or the noise "
-                "itself is correlated. For the first try weaker parameters, for the second "
-                'AutoDenoiser, or partition="auto" of JInvariantWrapper.'
-            )
+        more, notes = _of_neighbours(table, error, shown)
+        findings += more
     if n_far:
         notes.append(
             f"{n_far} entries are off by more than {_FAR:g} standard deviations: outliers, or "
@@ -156,18 +159,64 @@ def _findings(mean: float, deviation: float, n: int, sized: bool) -> list[str]:
     return found
 
 
-def _correlated(table: np.ndarray, error: float, axes: tuple[int, ...]) -> str:
-    """Return a sentence about the largest correlation, or nothing if all are small."""
-    middle_of = tuple(n // 2 for n in table.shape)
+def _of_neighbours(table: np.ndarray, error: float, shown: Shown) -> tuple[list[str], list[str]]:
+    """Return what the correlation of the residual has that of noise has not, and what it has."""
+    expected = _expected(table.shape, shown)
+    lag, gap = _largest(table - expected)
+    has, should = float(table[lag]), float(expected[lag])
+    least = _CORRELATED if not expected.any() else _UNLIKE
+    if abs(gap) <= max(least, _ERRORS * error):
+        if not expected.any():
+            return [], []
+        lag, value = _largest(expected)
+        far = _in_words(lag, table.shape, shown.long_axes)
+        return [], [
+            f"{_AS_EXPECTED}: at a distance of {far} by {table[lag]:.2f}, where the noise is "
+            f"estimated to have {value:.2f}."
+        ]
+    far = _in_words(lag, table.shape, shown.long_axes)
+    if abs(should) > abs(has):
+        return [
+            f"The noise of neighbours is correlated by {should:.2f} at a distance of {far}, and "
+            f"what was taken away by {has:.2f}: the part of the noise that neighbours share is "
+            f"still in the output: {_REMEDY}"
+        ], []
+    return [
+        f"The residual is not white: neighbours are correlated by {has:.2f} at a distance of "
+        f"{far}. Structure was taken away with the noise, or the noise itself is correlated. For "
+        f"the first try weaker parameters; for the second {_REMEDY}"
+    ], []
+
+
+def _expected(shape: tuple[int, ...], shown: Shown) -> np.ndarray:
+    """Return the correlation of the noise at these distances; 0 everywhere if it has none."""
+    found = np.zeros(shape)
+    model = None if shown.noise is None else shown.noise.correlation
+    if model is None or model.ndim != shown.before.ndim:
+        return found
+    for axis in shown.long_axes:
+        least = shape[shown.long_axes.index(axis)] // 2
+        if model.shape[axis] // 2 < least:
+            model = with_more_lags(model, axis, least - model.shape[axis] // 2)
+    ends = dict(zip(shown.long_axes, shape, strict=True))
+    cut = []
+    for axis, n in enumerate(model.shape):
+        half = ends.get(axis, 1) // 2
+        cut.append(slice(n // 2 - half, n // 2 + half + 1))
+    return model[tuple(cut)].reshape(shape)
+
+
+def _largest(table: np.ndarray) -> tuple[tuple[int, ...], float]:
+    """Return where the largest value is, the centre left out, and the value."""
     others = table.copy()
-    others[middle_of] = 0
-    place = np.unravel_index(np.argmax(np.abs(others)), table.shape)
-    value = float(others[place])
-    if abs(value) <= max(_CORRELATED, _ERRORS * error):
-        return ""
-    steps = [abs(int(p) - m) for p, m in zip(place, middle_of, strict=True)]
-    lags = " and ".join(f"{s} along axis {a}" for s, a in zip(steps, axes, strict=True) if s)
-    return f"The residual of neighbours is correlated: {value:.2f} at a distance of {lags}."
+    others[tuple(n // 2 for n in table.shape)] = 0
+    place = tuple(int(p) for p in np.unravel_index(np.argmax(np.abs(others)), table.shape))
+    return place, float(others[place])
+
+
+def _in_words(place: tuple[int, ...], shape: tuple[int, ...], axes: tuple[int, ...]) -> str:
+    steps = [abs(p - n // 2) for p, n in zip(place, shape, strict=True)]
+    return " and ".join(f"{s} along axis {a}" for s, a in zip(steps, axes, strict=True) if s)
 
 
 def _autocorrelation(values: np.ndarray, axes: tuple[int, ...]) -> tuple[np.ndarray, float]:

@@ -44,7 +44,7 @@ button, select { font: inherit; color: inherit; background: var(--panel);
   border: 1px solid var(--faint); border-radius: .3rem; padding: .2rem .7rem; max-width: 100%; }
 .view { overflow: auto; max-height: 85vh; background: var(--panel); }
 .stack { position: relative; margin: 0 auto; cursor: ew-resize; touch-action: pan-x pan-y;
-  width: calc(min(100%, 75vh * var(--ratio)) * var(--zoom, 1)); }
+  width: calc(min(100%, min(75vh, 42rem) * var(--ratio)) * var(--zoom, 1)); }
 .stack img { position: absolute; inset: 0; }
 img { display: block; width: 100%; height: 100%; image-rendering: pixelated; user-select: none; }
 .stack .after { clip-path: inset(0 0 0 var(--at, 50%)); }
@@ -53,7 +53,7 @@ img { display: block; width: 100%; height: 100%; image-rendering: pixelated; use
 .stack .tag { position: absolute; top: .4rem; background: #000b; color: #fff; font-size: .75rem;
   padding: 0 .4rem; border-radius: .25rem; pointer-events: none; }
 .tag.left { left: .4rem; } .tag.right { right: .4rem; }
-.alone { margin: 0 auto; width: min(100%, 75vh * var(--ratio)); }
+.alone { margin: 0 auto; width: min(100%, min(60vh, 26rem) * var(--ratio)); }
 .scroll { overflow-x: auto; max-height: 28rem; }
 table { border-collapse: collapse; font-size: .875rem; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; padding: .2rem .75rem .2rem 0; border-bottom: 1px solid var(--rule);

@@ -15,6 +15,9 @@ __all__ = ["Plot", "Scale", "map_of_squares", "ticks"]
 _WIDTH, _HEIGHT = 420, 230
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 10, 18, 36
 
+#: The share of the height that is free above and below what is drawn.
+_MARGIN = 0.04
+
 #: About so many ticks.
 _TICKS = 5
 
@@ -24,14 +27,14 @@ def ticks(low: float, high: float, is_log: bool = False) -> list[float]:
     if is_log:
         decades = np.arange(np.ceil(np.log10(low) - 1e-9), np.log10(high) + 1e-9)
         if len(decades) >= 2:
-            step = max(1, round(len(decades) / _TICKS))
-            return [float(10.0**d) for d in decades[::step]]
+            every = max(1, round(len(decades) / _TICKS))
+            return [float(10.0**d) for d in decades[::every]]
         return [float(f"{v:.2g}") for v in np.geomspace(low, high, 4)]
     rough = (high - low) / _TICKS
     size = 10 ** np.floor(np.log10(rough))
     step = float(next(size * m for m in (1, 2, 5, 10) if size * m >= rough * (1 - 1e-9)))
     first = np.ceil(low / step - 1e-9)
-    return [float(k * step) for k in np.arange(first, high / step + 1e-9)]
+    return [float(k * step) + 0.0 for k in np.arange(first, high / step + 1e-9)]  # no -0
 
 
 class Scale(NamedTuple):
@@ -44,15 +47,23 @@ class Scale(NamedTuple):
     is_log: bool = False
 
     @classmethod
-    def over(cls, values: np.ndarray, start: float, stop: float, is_log: bool = False) -> Scale:
-        """Return a scale on which all finite values have a place."""
+    def over(
+        cls,
+        values: np.ndarray,
+        start: float,
+        stop: float,
+        is_log: bool = False,
+        margin: float = 0.0,
+    ) -> Scale:
+        """Return a scale on which all finite values have a place, with a share of it to spare."""
         values = values[np.isfinite(values)]
         low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 1.0)
         if not high > low:
             half = abs(low) / 2 or 0.5
             low, high = low - half, high + half
             is_log = False
-        return cls(low, high, start, stop, is_log)
+        more = 0.0 if is_log else margin * (high - low)
+        return cls(low - more, high + more, start, stop, is_log)
 
     def __call__(self, values: np.ndarray | float) -> np.ndarray:
         """Return the places."""
@@ -92,7 +103,7 @@ class Plot:
         names: Sequence[str] | None = None,
     ):
         self.x = Scale.over(np.asarray(x, float), _LEFT, _WIDTH - _RIGHT, is_log)
-        self.y = Scale.over(np.asarray(y, float), _HEIGHT - _BOTTOM, _TOP)
+        self.y = Scale.over(np.asarray(y, float), _HEIGHT - _BOTTOM, _TOP, margin=_MARGIN)
         self._alt, self._labels, self._names = alt, (xlabel, ylabel), names
         self._parts: list[Markup] = []
         self._legend: list[tuple[str, str]] = []
@@ -147,7 +158,7 @@ class Plot:
             self._parts.append(
                 element("circle", cx=f"{a:.1f}", cy=f"{b:.1f}", r=7, class_="chosen two")
             )
-            self._legend.append(("two", label))
+            self._legend.append(("ring", label))
         return self
 
     def markup(self) -> Markup:
@@ -176,7 +187,10 @@ class Plot:
         for kind, label in reversed(self._legend):
             legend.append(_text(label, x, 11, "end"))
             x -= 6 * len(label) + 6
-            legend.append(element("line", x1=x - 12, x2=x, y1=7, y2=7, class_=f"line {kind}"))
+            if kind == "ring":
+                legend.append(element("circle", cx=x - 5, cy=7, r=4, class_="chosen two"))
+            else:
+                legend.append(element("line", x1=x - 12, x2=x, y1=7, y2=7, class_=f"line {kind}"))
             x -= 22
         size = f"0 0 {_WIDTH} {_HEIGHT}"
         return element(
@@ -206,7 +220,7 @@ def map_of_squares(values: np.ndarray, alt: str) -> Markup:
             )
         )
     size = f"0 0 {m * side} {n * side}"
-    style = f"max-width: {m * 1.6:g}rem"
+    style = f"max-width: {m:g}rem"
     return element("svg", *parts, viewBox=size, role="img", aria_label=alt, style=style)
 
 

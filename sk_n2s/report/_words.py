@@ -15,10 +15,9 @@ from ..noise.assumptions import check_assumptions
 from ..risk.adapters import as_denoiser
 from ..risk.error_estimate import ErrorEstimate
 from ._markup import Markup, code, element, table
-from ._residual import Residual
 from ._shown import Shown
 
-__all__ = ["facts", "noise_in_words", "reproduction", "text_of_estimator"]
+__all__ = ["assumed_wrongly", "facts", "noise_in_words", "reproduction", "text_of_estimator"]
 
 #: The packages that a result may depend on.
 _PACKAGES = ("numpy", "scipy", "scikit-learn", "scikit-image", "PyWavelets")
@@ -48,7 +47,7 @@ def facts(shown: Shown) -> Markup:
             ("Estimated mean squared error", f"{error.mse:.4g}", f"95 %: {low:.4g} to {high:.4g}")
         )
     else:
-        found.append(("Estimated PSNR", "unknown", "see the noise, below"))
+        found.append(("Estimated PSNR", "unknown", "why: see the noise, below"))
     if shown.noise is not None:
         level = float(np.sqrt(np.nanmean(shown.noise.variance(shown.after))))
         found.append(("Noise", f"{level:.4g}", "standard deviation, root mean square"))
@@ -83,7 +82,7 @@ def _range_of(X: np.ndarray) -> str:
     return f"{np.nanmin(X):.4g} to {np.nanmax(X):.4g}"
 
 
-def noise_in_words(shown: Shown, residual: Residual) -> Markup:
+def noise_in_words(shown: Shown, wrong: list[str]) -> Markup:
     """Return what is known of the noise, what was assumed, and what is in doubt."""
     noise, error = shown.noise, shown.error
     given = getattr(as_denoiser_of(shown.estimator), "noise", None) is not None
@@ -93,7 +92,7 @@ def noise_in_words(shown: Shown, residual: Residual) -> Markup:
     else:
         origin = "as it was given" if given else "estimated from the noisy data"
         parts.append(element("p", f"The noise, {origin}: ", element("strong", str(noise)), "."))
-    parts += [_says(f"{text} {remedy}", "warning") for text, remedy in _assumed_wrongly(shown)]
+    parts += [_says(text, "warning") for text in wrong]
     if isinstance(error, ErrorEstimate):
         kind = "good" if error.is_known else "warning"
         parts.append(_says(str(error), kind))
@@ -114,16 +113,17 @@ def as_denoiser_of(estimator: Any) -> Any:
     return as_denoiser(vars(estimator).get("best_estimator_", estimator))
 
 
-def _assumed_wrongly(shown: Shown) -> list:
+def assumed_wrongly(shown: Shown) -> list[str]:
     """Return what a search that hides entries singly assumed, and the data contradict."""
     denoiser, axes = as_denoiser_of(shown.estimator), shown.axes
     if axes.is_table or not hasattr(shown.estimator, "cv_results_"):
         return []
     partition = denoiser.partition
     trusts = partition is None or isinstance(partition, GridPartition)
-    return check_assumptions(
+    found = check_assumptions(
         shown.before, channel_axis=axes.channel, batch_axis=axes.batch, correlation=trusts
     )
+    return [f"{text} {remedy}" for text, remedy in found]
 
 
 def reproduction(shown: Shown) -> Markup:
