@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from .._utils.readable import readable
+from ..auto import AutoDenoiser
 from ._markup import Markup, element, table
 from ._svg import Plot
 
@@ -108,29 +109,36 @@ def _curve(params: list[dict], loss: np.ndarray, name: str, best: int) -> Markup
     return element("figure", plot.markup(), element("figcaption", alt))
 
 
-def _raced(auto: Any) -> Markup:
-    scores, weights = auto.scores_, auto.weights_
-    order = sorted(scores, key=lambda name: (-weights.get(name, 0.0), scores[name]))
+def _raced(averaged: Any) -> Markup:
+    """Return the table of the denoisers that raced, or that are stacked."""
+    weights, errors = averaged.weights_, averaged.scores_
+    header = ["denoiser", "share of the result", _unit_of(averaged)]
+    if not isinstance(averaged, AutoDenoiser):  # the scores of a stacker are minus its losses
+        errors, header[2] = {name: -score for name, score in errors.items()}, "loss"
+    order = sorted(errors, key=lambda name: (-weights.get(name, 0.0), errors[name]))
     rows = []
     for name in order:
         share = weights.get(name, 0.0)
-        bar = element(
-            "span", class_="bar-cell", style=f"width: {max(0.0, min(share, 1.0)) * 5:.2f}rem"
-        )
+        style = f"width: {5 * max(0.0, min(share, 1.0)):.2f}rem"
+        bar = element("span", class_="bar-cell", style=style)
         cell = element("span", bar, f"{100 * share:.0f} %") if name in weights else "dropped"
-        rows.append([name, cell, f"{scores[name]:.6g}"])
-    unit = "in the squared unit of the data" if auto.stabilizer_ is None else "of stabilised data"
-    header = ["denoiser", "share of the result", f"estimated mean squared error, {unit}"]
-    if getattr(auto, "kind", "array") == "table":
-        header[2] = "estimated mean squared error, in units of the variance of the noise"
-    caption = f"{len(weights)} chosen among {len(scores)} that raced."
+        rows.append([name, cell, f"{errors[name]:.6g}"])
+    caption = f"{len(weights)} chosen among {len(errors)} that raced."
     said = (
-        "Each was scored by Stein's unbiased risk estimate on the noisy data alone; those that are "
-        "worth their weight are averaged."
+        "Each was scored on the noisy data alone, by an unbiased estimate of its error; those that "
+        "are worth their weight are averaged."
     )
-    return element(
-        "div", element("p", said), table(header, rows, set(range(len(weights))), caption)
-    )
+    chosen = set(range(len(weights)))
+    return element("div", element("p", said), table(header, rows, chosen, caption))
+
+
+def _unit_of(auto: Any) -> str:
+    text = "estimated mean squared error"
+    if getattr(auto, "kind", "array") == "table":
+        return f"{text}, in units of the variance of the noise"
+    if getattr(auto, "stabilizer_", None) is None:
+        return f"{text}, in the squared unit of the data"
+    return f"{text}, of the stabilised data"
 
 
 def text_of(value: Any) -> str:

@@ -7,7 +7,6 @@ from io import BytesIO
 from math import ceil
 
 import numpy as np
-from skimage.measure import block_reduce
 
 __all__ = ["data_uri", "grey_limits", "reduced", "span"]
 
@@ -38,6 +37,8 @@ def reduced(image: np.ndarray, factors: tuple[int, int]) -> np.ndarray:
     """Return the means of blocks of an image, of one or more channels along its last axis."""
     if factors == (1, 1):
         return image
+    from skimage.measure import block_reduce  # needs time to import
+
     blocks = (*factors, 1)[: image.ndim]
     known = np.isfinite(image)
     # Incomplete blocks at the ends are means of what is there.

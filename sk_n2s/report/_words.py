@@ -16,6 +16,8 @@ from ..risk.adapters import as_denoiser
 from ..risk.error_estimate import ErrorEstimate
 from ._markup import Markup, code, element, table
 from ._shown import Shown
+from ._signal_levels import levels_of
+from ._svg import Plot
 
 __all__ = ["assumed_wrongly", "facts", "noise_in_words", "reproduction", "text_of_estimator"]
 
@@ -92,6 +94,7 @@ def noise_in_words(shown: Shown, wrong: list[str]) -> Markup:
     else:
         origin = "as it was given" if given else "estimated from the noisy data"
         parts.append(element("p", f"The noise, {origin}: ", element("strong", str(noise)), "."))
+        parts.append(_over_signal(shown))
     parts += [_says(text, "warning") for text in wrong]
     if isinstance(error, ErrorEstimate):
         kind = "good" if error.is_known else "warning"
@@ -102,6 +105,17 @@ def noise_in_words(shown: Shown, wrong: list[str]) -> Markup:
     else:
         parts.append(_says(f"The error is unknown: {error}", "warning"))
     return element("div", *parts)
+
+
+def _over_signal(shown: Shown) -> Markup:
+    """Return the size of the noise over the signal, as it is assumed and as it was taken away."""
+    found = levels_of(shown)
+    assert found.model is not None
+    alt = "The standard deviation over the denoised signal: of what was taken away, and as assumed."
+    y = np.concatenate([found.seen, found.model, [0.0]])
+    plot = Plot(found.signal, y, "signal", "standard deviation", alt)
+    plot.line(found.signal, found.model, "two", "assumed").dots(found.signal, found.seen)
+    return element("figure", plot.markup(), element("figcaption", alt))
 
 
 def _says(text: str, kind: str) -> Markup:
