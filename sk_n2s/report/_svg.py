@@ -137,8 +137,12 @@ class Plot:
         self._parts.append(_rect(_LEFT, top, _WIDTH - _RIGHT - _LEFT, bottom - top, "band"))
         return self
 
-    def dots(self, x: np.ndarray, y: np.ndarray, titles: Sequence[str] = ()) -> Plot:
+    def dots(
+        self, x: np.ndarray, y: np.ndarray, titles: Sequence[str] = (), label: str = ""
+    ) -> Plot:
         """Add a dot for each value that is known."""
+        if label:
+            self._legend.append(("dot", label))
         for k, (a, b) in enumerate(zip(self.x(x), self.y(y), strict=True)):
             if np.isfinite(a) and np.isfinite(b):
                 title = element("title", titles[k]) if titles else None
@@ -183,11 +187,13 @@ class Plot:
             axes.append(_text(f"{value:.4g}", left - 5, f"{b + 4:.1f}", "end"))
         axes.append(_text(self._labels[0], (left + right) / 2, _HEIGHT - 5, "middle"))
         axes.append(_text(self._labels[1], 2, 11, "start"))
-        legend, x = [], right
+        legend, x = [], float(right)
         for kind, label in reversed(self._legend):
             legend.append(_text(label, x, 11, "end"))
-            x -= 6 * len(label) + 6
-            if kind == "ring":
+            x -= 6.5 * len(label) + 8
+            if kind == "dot":
+                legend.append(element("circle", cx=x - 3, cy=7, r=2.5, class_="dot"))
+            elif kind == "ring":
                 legend.append(element("circle", cx=x - 5, cy=7, r=4, class_="chosen two"))
             else:
                 legend.append(element("line", x1=x - 12, x2=x, y1=7, y2=7, class_=f"line {kind}"))

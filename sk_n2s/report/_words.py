@@ -54,7 +54,7 @@ def facts(shown: Shown) -> Markup:
         level = float(np.sqrt(np.nanmean(shown.noise.variance(shown.after))))
         found.append(("Noise", f"{level:.4g}", "standard deviation, root mean square"))
     shape = " × ".join(map(str, shown.shape))
-    found.append(("Data", shape, f"{shown.dtype}, values from {_range_of(shown.before)}"))
+    found.append(("Data", shape, f"as {shown.dtype}, values from {_range_of(shown.before)}"))
     missing = int(np.count_nonzero(np.isnan(shown.before)))
     if missing:
         found.append(
@@ -114,7 +114,9 @@ def _over_signal(shown: Shown) -> Markup:
     alt = "The standard deviation over the denoised signal: of what was taken away, and as assumed."
     y = np.concatenate([found.seen, found.model, [0.0]])
     plot = Plot(found.signal, y, "signal", "standard deviation", alt)
-    plot.line(found.signal, found.model, "two", "assumed").dots(found.signal, found.seen)
+    plot.line(found.signal, found.model, "two", "assumed").dots(
+        found.signal, found.seen, label="taken away"
+    )
     return element("figure", plot.markup(), element("figcaption", alt))
 
 
@@ -145,7 +147,7 @@ def reproduction(shown: Shown) -> Markup:
     text = text_of_estimator(shown.estimator)
     names, is_code = _names_in(text)
     lines = ["import numpy as np", *_imports(names), ""]
-    lines.append(f'noisy = np.load("noisy.npy")  # your data: {shown.dtype}, shape {shown.shape}')
+    lines.append(f'noisy = np.load("noisy.npy")  # your data, of shape {shown.shape}')
     lines.append(f"fitted = {text}.fit(noisy)")
     lines += ["denoised = fitted.transform(noisy)", 'fitted.report().save("report.html")']
     own = import_module(__name__.partition(".")[0])
