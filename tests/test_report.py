@@ -203,6 +203,10 @@ def test_each_kind_of_data(shape, params, n_pages, rng):
         part = each.of(shown.before)
         assert part.ndim == len(each.axes) + (each.colour is not None)
         assert np.isin(part, X).all()
+        residual = part - each.of(shown.after)
+        found = each.of_residual(residual_of(shown))
+        assert found.shape == part.shape
+        np.testing.assert_allclose(np.corrcoef(found.ravel(), residual.ravel())[0, 1], 1)
 
 
 def test_a_table_is_a_heat_map_without_neighbours(rng):

@@ -84,7 +84,7 @@ def _image(shown: Shown, residual: Residual, page: Page, room: float, has_detail
         told = f"A detail in full resolution: {corner}. The same grey values."
         ratio = pair[0].shape[1] / pair[0].shape[0]
         parts.append(_sides(pair, (low, high), f"A detail{name}", told, ratio))
-    parts.append(_residual_image(page.of(residual.values), residual, factors, name, shown))
+    parts.append(_residual_image(page.of_residual(residual), residual, factors, name, shown))
     return element("div", *parts)
 
 
@@ -192,7 +192,7 @@ def _signal(shown: Shown, residual: Residual, page: Page) -> Markup:
         piece = slice(start, start + _PIECE)
         alt = f"The entries from {start} to {start + _PIECE}{name}, noisy and denoised."
         parts.append(_lines(before[piece], after[piece], start, alt, alt))
-    values = page.of(residual.values)
+    values = page.of_residual(residual)
     x, y = _thinned(np.arange(n, dtype=float), values)
     plot = Plot(x, y, "entry", "residual / noise", f"The residual{name}.").band(-2, 2)
     told = f"The residual in units of {residual.unit}; of normal noise 95 % lie in the band."

@@ -100,7 +100,7 @@ class DenoisingDisplay:
         if page not in range(len(pages)):
             raise ValueError(f"page={page!r} must be an integer from 0 to {len(pages) - 1}.")
         chosen = pages[page]
-        residual = chosen.of(residual_of(shown).values)
+        residual = chosen.of_residual(residual_of(shown))
         return cls(chosen.of(shown.before), chosen.of(shown.after), residual, chosen.name).plot(
             ax=ax
         )

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ._residual import Residual
 from ._shown import Shown
 
 __all__ = ["Page", "pages_of"]
@@ -38,7 +39,13 @@ class Page(NamedTuple):
 
     def of(self, X: np.ndarray) -> np.ndarray:
         """Return this part of the data, or of data of that shape."""
-        part = X[self.where]
+        return self._with_colours_last(X[self.where])
+
+    def of_residual(self, residual: Residual) -> np.ndarray:
+        """Return the same of the residual."""
+        return self._with_colours_last(residual.within(self.where))
+
+    def _with_colours_last(self, part: np.ndarray) -> np.ndarray:
         if self.colour is None:
             return part
         return np.moveaxis(part, sum(a < self.colour for a in self.axes), -1)

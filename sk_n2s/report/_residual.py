@@ -11,7 +11,7 @@ from .._utils.tiling import middle
 from ..noise._lags import with_more_lags
 from ._shown import Shown
 
-__all__ = ["Residual", "residual_of", "standardised"]
+__all__ = ["Residual", "residual_of"]
 
 #: Entries that are looked at, and lags along each axis.
 _LOOKED_AT, _LAGS = 2**21, 8
@@ -38,10 +38,14 @@ class Residual(NamedTuple):
 
     Attributes
     ----------
+    shown : Shown
+        The data.
+    least : float or None
+        The least standard deviation that noise has where it has any; None if it is not known.
+    own : float or None
+        What the residual is divided by instead.
     values : ndarray
-        The residual, NaN where nothing was measured.
-    unit : str
-        What it was divided by, in words.
+        The residual in the middle of the data, NaN where nothing was measured.
     mean, deviation : float
         Its mean and its standard deviation, without outliers.
     n_far : int
@@ -59,8 +63,10 @@ class Residual(NamedTuple):
         What else is to be said.
     """
 
+    shown: Shown
+    least: float | None
+    own: float | None
     values: np.ndarray
-    unit: str
     mean: float
     deviation: float
     n_far: int
@@ -69,6 +75,18 @@ class Residual(NamedTuple):
     error: float
     findings: tuple[str, ...]
     notes: tuple[str, ...]
+
+    @property
+    def unit(self) -> str:
+        """What it was divided by, in words."""
+        at_each = "the standard deviation of the noise at each entry"
+        return at_each if self.own is None else "its own standard deviation"
+
+    def within(self, where: tuple) -> np.ndarray:
+        """Return the residual at a place of the data, indexed by integers and slices."""
+        part = tuple(slice(i, i + 1) if isinstance(i, int) else i for i in where)
+        values = _standardised(self.shown, part, self.least, self.own)
+        return values[tuple(0 if isinstance(i, int) else slice(None) for i in where)]
 
     @property
     def is_correlated(self) -> bool:
@@ -81,28 +99,16 @@ class Residual(NamedTuple):
         return not self.findings
 
 
-def standardised(before: np.ndarray, after: np.ndarray, shown: Shown) -> tuple[np.ndarray, str]:
-    """Return before minus after in units of the noise, and what these are, in words."""
-    values = before.astype(np.float64) - after
-    level = None
-    if shown.noise is not None and before.shape == shown.before.shape:
-        level = np.sqrt(np.maximum(shown.noise.variance(after), 0))
-        level = np.broadcast_to(level, values.shape)
-        if not (level > 0).all():  # dark places without noise, of which there is no unit
-            least = level[level > 0].min(initial=np.inf)
-            level = np.maximum(level, least) if np.isfinite(least) else None
-    if level is not None:
-        return values / level, "the standard deviation of the noise at each entry"
-    spread = float(np.nanstd(values))
-    return (values / spread if spread > 0 else values), "its own standard deviation"
-
-
 def residual_of(shown: Shown) -> Residual:
-    """Look at the residual."""
-    whole, unit = standardised(shown.before, shown.after, shown)
+    """Look at the residual, in the middle of the data if they are large."""
     axes = shown.axes
     batch = 0 if axes.is_table else axes.batch
-    values = whole[middle(whole.shape, _LOOKED_AT, axes.channel, batch)]
+    part = middle(shown.before.shape, _LOOKED_AT, axes.channel, batch)
+    least, own = _least_level(shown, part), None
+    if least is None:
+        spread = float(np.nanstd(shown.before[part] - shown.after[part], dtype=np.float64))
+        own = spread if spread > 0 else 1.0
+    values = _standardised(shown, part, least, own)
     known = values[np.isfinite(values)]
     usual = np.abs(known) <= _FAR
     n_far = int(np.count_nonzero(~usual))
@@ -111,7 +117,7 @@ def residual_of(shown: Shown) -> Residual:
     table, error = None, 0.0
     if shown.long_axes:
         table, error = _autocorrelation(np.clip(values, -_FAR, _FAR), shown.long_axes)
-    sized = shown.noise is not None and not shown.noise.doubts and unit.startswith("the")
+    sized = shown.noise is not None and not shown.noise.doubts and own is None
     findings = _findings(mean, deviation, usual.size, sized)
     notes: list[str] = []
     if table is not None and deviation > 0:
@@ -123,8 +129,10 @@ def residual_of(shown: Shown) -> Residual:
             "details that were taken away."
         )
     return Residual(
-        whole,
-        unit,
+        shown,
+        least,
+        own,
+        values,
         mean,
         deviation,
         n_far,
@@ -134,6 +142,27 @@ def residual_of(shown: Shown) -> Residual:
         tuple(findings),
         tuple(notes),
     )
+
+
+def _least_level(shown: Shown, part: tuple[slice, ...]) -> float | None:
+    """Return the least level of the noise but 0, which is no unit; None if there is none."""
+    if shown.noise is None:
+        return None
+    level = np.sqrt(np.asarray(shown.noise.within(part).variance(shown.after[part])))
+    least = float(level[level > 0].min(initial=np.inf))
+    return least if np.isfinite(least) else None
+
+
+def _standardised(
+    shown: Shown, part: tuple[slice, ...], least: float | None, own: float | None
+) -> np.ndarray:
+    """Return before minus after in units of the noise."""
+    after = shown.after[part].astype(np.float64)
+    values = shown.before[part] - after
+    if least is None or shown.noise is None:
+        return values / (own or 1.0)
+    variance = np.asarray(shown.noise.within(part).variance(after))
+    return values / np.sqrt(np.maximum(variance, least**2))
 
 
 def _findings(mean: float, deviation: float, n: int, sized: bool) -> list[str]:
@@ -241,5 +270,5 @@ def _autocorrelation(values: np.ndarray, axes: tuple[int, ...]) -> tuple[np.ndar
     covariance = total / np.maximum(pairs, 1)
     centre = tuple(lags)
     scale = covariance[centre]
-    error = 1 / np.sqrt(max(float(pairs[centre]), 1.0))
+    error = 1 / np.sqrt(max(float(pairs.min()), 1.0))
     return (covariance / scale if scale > 0 else covariance), float(error)

@@ -45,8 +45,8 @@ def levels_of(shown: Shown) -> SignalLevels:
     known = np.isfinite(residual)
     variance = None
     if shown.noise is not None:
-        whole = np.broadcast_to(shown.noise.variance(shown.after), shown.after.shape)
-        variance = whole[part][known]
+        variance = shown.noise.within(part).variance(signal)
+        variance = np.broadcast_to(variance, signal.shape)[known]
     signal, residual = signal[known], residual[known]
     n_bins = max(1, min(_BINS, signal.size // _FEWEST))
     bins = np.array_split(np.argsort(signal, kind="stable"), n_bins)

@@ -51,7 +51,7 @@ def facts(shown: Shown) -> Markup:
     else:
         found.append(("Estimated PSNR", "unknown", "why: see the noise, below"))
     if shown.noise is not None:
-        level = float(np.sqrt(np.nanmean(shown.noise.variance(shown.after))))
+        level = float(np.sqrt(np.nanmean(shown.noise.variance(shown.after), dtype=np.float64)))
         found.append(("Noise", f"{level:.4g}", "standard deviation, root mean square"))
     shape = " × ".join(map(str, shown.shape))
     found.append(("Data", shape, f"as {shown.dtype}, values from {_range_of(shown.before)}"))
