@@ -43,10 +43,10 @@ def levels_of(shown: Shown) -> SignalLevels:
     signal = shown.after[part].astype(np.float64)
     residual = shown.before[part] - signal
     known = np.isfinite(residual)
-    variance = None
+    variance: np.ndarray | None = None
     if shown.noise is not None:
-        variance = shown.noise.within(part).variance(signal)
-        variance = np.broadcast_to(variance, signal.shape)[known]
+        found = shown.noise.within(part).variance(signal)
+        variance = np.broadcast_to(found, signal.shape)[known]
     signal, residual = signal[known], residual[known]
     n_bins = max(1, min(_BINS, signal.size // _FEWEST))
     bins = np.array_split(np.argsort(signal, kind="stable"), n_bins)
