@@ -237,6 +237,9 @@ def test_structure_in_the_residual_gives_a_warning(clean, rng):
     text = " ".join(found.findings)
     assert "The residual is not white" in text
     assert "times as large as the noise" in text
+    shifted = JInvariantWrapper(lambda X: X - 0.01, noise=0.02, output="plain").fit(X)
+    found = residual_of(shown_of(shifted, X))
+    assert found.findings[0].endswith("0.5 standard deviations of the noise below the data.")
     nothing = JInvariantWrapper(gaussian, sigma=1e-3, noise=0.02, output="plain").fit(X)
     assert "Nothing was taken away" in residual_of(shown_of(nothing, X)).findings[0]
 

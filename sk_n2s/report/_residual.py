@@ -171,9 +171,10 @@ def _findings(mean: float, deviation: float, n: int, sized: bool) -> list[str]:
         return ["Nothing was taken away: the output is the same as the noisy data."]
     found = []
     if abs(mean) > max(_CENTRED, _ERRORS * deviation / np.sqrt(n)):
+        side = "below" if mean > 0 else "above"
         found.append(
-            f"The residual is not centred: its mean is {mean:.2g} standard deviations of the "
-            "noise, so that the output is biased."
+            f"The residual is not centred: on average the output is {abs(mean):.2g} standard "
+            f"deviations of the noise {side} the data."
         )
     if sized and deviation > _LARGE:
         found.append(

@@ -25,7 +25,7 @@ p, ul, dl { margin: .4rem 0; } ul { padding-left: 1.25rem; }
 .faint, figcaption, caption { color: var(--faint); font-size: .875rem; text-align: left; }
 figure { margin: .5rem 0 1rem; }
 :focus-visible { outline: 3px solid var(--two); outline-offset: 2px; }
-.facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 11rem), 1fr));
+.facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 9.5rem), 1fr));
   gap: .5rem; margin: 1rem 0; padding: 0; }
 .facts > div { background: var(--panel); border-radius: .4rem; padding: .5rem .75rem; }
 .facts dt { color: var(--faint); font-size: .8rem; }
