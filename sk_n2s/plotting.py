@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import Any
 
 import numpy as np
@@ -13,8 +12,18 @@ from sklearn.utils.validation import check_is_fitted
 from ._utils.arrays import as_float_array
 from ._utils.readable import readable
 from .losses import check_scoring
+from .report._displays import DenoisingDisplay, NoiseDisplay, ResidualDisplay
+from .report._matplotlib import matplotlib_module
 
-__all__ = ["SelfSupervisedCurveDisplay", "figure_formats", "true_errors", "write_curve"]
+__all__ = [
+    "DenoisingDisplay",
+    "NoiseDisplay",
+    "ResidualDisplay",
+    "SelfSupervisedCurveDisplay",
+    "figure_formats",
+    "true_errors",
+    "write_curve",
+]
 
 
 class SelfSupervisedCurveDisplay:
@@ -148,7 +157,7 @@ class SelfSupervisedCurveDisplay:
             If matplotlib is not installed.
         """
         if ax is None:
-            _, ax = _matplotlib("pyplot").subplots(layout="constrained")
+            _, ax = matplotlib_module("pyplot").subplots(layout="constrained")
         numeric = all(np.isscalar(v) and not isinstance(v, str) for v in self.labels)
         x = np.array(self.labels, dtype=float) if numeric else np.arange(len(self.labels))
         order = np.argsort(x, kind="stable")
@@ -179,24 +188,15 @@ class SelfSupervisedCurveDisplay:
 
 def figure_formats() -> list[str]:
     """Return the suffixes of the files that figures can be written to."""
-    canvas = _matplotlib("figure").Figure().canvas
+    canvas = matplotlib_module("figure").Figure().canvas
     return sorted(f".{suffix}" for suffix in canvas.get_supported_filetypes())
 
 
 def write_curve(search: Any, path: Any, *, errors: dict | None = None) -> None:
     """Write the figure of `SelfSupervisedCurveDisplay` to a file, without a screen."""
-    figure = _matplotlib("figure").Figure(layout="constrained")
+    figure = matplotlib_module("figure").Figure(layout="constrained")
     SelfSupervisedCurveDisplay.from_search(search, errors=errors, ax=figure.subplots())
     figure.savefig(path, dpi=150)
-
-
-def _matplotlib(module: str) -> Any:
-    try:
-        return importlib.import_module(f"matplotlib.{module}")
-    except ImportError:
-        raise ImportError(
-            "Plots need matplotlib, which is not installed: pip install 'sk_n2s[plot]'."
-        ) from None
 
 
 def _labels(candidates: list[dict]) -> tuple[list, str]:

@@ -103,6 +103,7 @@ ROOMS = [
     "__init__",
     "testing",
     "plotting",
+    "report",
     "files",
     "auto",
     "stacking",

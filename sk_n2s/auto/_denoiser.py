@@ -15,6 +15,7 @@ from .._utils.arrays import check_mask, in_range
 from .._utils.base import BaseDenoiser
 from .._utils.callbacks import Task, with_callbacks
 from .._utils.lazy import as_float_data, in_memory, is_lazy
+from .._utils.reporting import ReportMixin
 from .._utils.state import LightPickle
 from ..losses import true_score
 from ..noise.model import NoiseModel, check_noise
@@ -29,7 +30,7 @@ from ._tables import TableDenoising
 __all__ = ["AutoDenoiser"]
 
 
-class AutoDenoiser(LightPickle, BaseDenoiser):
+class AutoDenoiser(ReportMixin, LightPickle, BaseDenoiser):
     """Denoise, with everything chosen from the noisy data.
 
     The noise is looked at first (see `sk_n2s.noise.estimate_noise_model`): outliers are
@@ -131,8 +132,8 @@ class AutoDenoiser(LightPickle, BaseDenoiser):
         "n_jobs": [Integral, None],
     }
 
-    # The result for the data of `fit`.
-    _left_behind = ("_known",)
+    # The result for the data of `fit`, and these, which only a report asks for.
+    _left_behind = ("_known", "_noisy")
 
     # What `fit` leaves.
     noise_: NoiseModel
@@ -219,6 +220,7 @@ class AutoDenoiser(LightPickle, BaseDenoiser):
         self.noise_ = core.noise if area is None else area.noise_of_all(core.noise)
         self.n_outliers_ = core.n_outliers
         self.background_ = None if area is None else area.background
+        self._noisy = given  # not a copy: a report sees by the digest whether it was changed
         self.stabilizer_, self.weights_, self.scores_ = way.stabilizer, way.weights, way.scores
         self.error_estimate_ = way.error_estimate
         self.time_ = time.perf_counter() - start

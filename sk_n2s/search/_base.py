@@ -20,6 +20,7 @@ from .._utils.arrays import unmasked
 from .._utils.base import Axes, BaseDenoiser, columns_of
 from .._utils.callbacks import Task, with_callbacks
 from .._utils.lazy import as_float_data, is_lazy
+from .._utils.reporting import ReportMixin
 from .._utils.state import LightPickle
 from ..losses import squared_error
 from ..noise.model import NoiseModel
@@ -56,6 +57,7 @@ def _has_names(search: BaseSelfSupervisedSearch) -> bool:
 
 class BaseSelfSupervisedSearch(
     ErrorEstimateMixin,
+    ReportMixin,
     LightPickle,
     MetaEstimatorMixin,
     BaseDenoiser,

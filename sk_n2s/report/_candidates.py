@@ -1,0 +1,148 @@
+"""What was tried: the candidates of a search and their losses, or the denoisers that raced."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .._utils.readable import readable
+from ..auto import AutoDenoiser
+from ._markup import Markup, element, table
+from ._svg import Plot
+
+__all__ = ["candidates", "losses_by_value"]
+
+#: More rows are not listed, and not more curves drawn.
+_ROWS, _CURVES = 200, 4
+
+#: Values that are spread over more than this factor are shown on a logarithmic axis.
+_WIDE = 20.0
+
+
+def candidates(estimator: Any) -> Markup | None:
+    """Return what was tried, as far as the estimator tells."""
+    if hasattr(estimator, "cv_results_"):
+        return _searched(estimator)
+    if hasattr(estimator, "weights_") and hasattr(estimator, "scores_"):
+        return _raced(estimator)
+    return None
+
+
+def _searched(search: Any) -> Markup:
+    results, best = search.cv_results_, search.best_index_
+    loss = -results["mean_test_score"]
+    n = len(loss)
+    names = list(dict.fromkeys(name for params in results["params"] for name in params))
+    more = [name for name in ("iter", "n_resources") if name in results]
+    order = sorted(range(n), key=lambda i: (i != best, results["rank_test_score"][i], i))[:_ROWS]
+    rows = [
+        [
+            *(
+                text_of(results["params"][i][name]) if name in results["params"][i] else "–"
+                for name in names
+            ),
+            *(str(results[name][i]) for name in more),
+            f"{loss[i]:.6g}",
+            f"{results['std_test_score'][i]:.2g}",
+            str(results["rank_test_score"][i]),
+        ]
+        for i in order
+    ]
+    header = [*names, *more, "loss", "deviation between splits", "rank"]
+    caption = f"{n} candidates, the chosen one first."
+    if n > _ROWS:
+        caption = f"The best {_ROWS} of {n} candidates, the chosen one first."
+    curves = [_curve(results["params"], loss, name, best) for name in _varying(results["params"])]
+    said = (
+        "The loss is the mean squared distance of predictions to noisy data that they have not "
+        "seen: the true error plus the variance of the noise."
+        if search.scoring is None
+        else f"The loss is minus the score {text_of(search.scoring)!r}."
+    )
+    found = table(header, rows, {0}, caption)
+    return element("div", element("p", said), element("div", *curves, class_="side"), found)
+
+
+def losses_by_value(params: list[dict], loss: np.ndarray, name: str) -> tuple[list, np.ndarray]:
+    """Return the values of a parameter, and the least loss of the candidates that have each."""
+    least: dict[str, tuple[Any, float]] = {}
+    for each, value in zip(params, loss, strict=True):
+        if name in each:
+            key = text_of(each[name])
+            known = least.get(key, (each[name], np.nan))
+            least[key] = known[0], float(np.fmin(known[1], value))
+    values = [value for value, _ in least.values()]
+    return values, np.array([lowest for _, lowest in least.values()])
+
+
+def _varying(params: list[dict]) -> list[str]:
+    """Return the names of parameters with several values, as many as are drawn."""
+    names = dict.fromkeys(name for each in params for name in each)
+    several = [n for n in names if len({text_of(p[n]) for p in params if n in p}) > 1]
+    return several[:_CURVES]
+
+
+def _curve(params: list[dict], loss: np.ndarray, name: str, best: int) -> Markup:
+    """Return the curve of the loss over one parameter, the best of the others for each value."""
+    values, least = losses_by_value(params, loss, name)
+    numeric = all(
+        isinstance(v, int | float | np.number) and not isinstance(v, bool) for v in values
+    )
+    have = [i for i, each in enumerate(params) if name in each]
+    texts = [text_of(v) for v in values]
+    if numeric:
+        places = np.array(values, dtype=float)
+        x = np.array([float(params[i][name]) for i in have])
+    else:
+        places = np.arange(len(values), dtype=float)
+        x = np.array([texts.index(text_of(params[i][name])) for i in have], dtype=float)
+    order = np.argsort(places, kind="stable")
+    is_log = numeric and places.min() > 0 and places.max() / places.min() > _WIDE
+    alt = f"The loss over {name}: least at {texts[int(np.nanargmin(least))]}."
+    plot = Plot(places, loss[have], name, "loss", alt, bool(is_log), None if numeric else texts)
+    plot.line(places[order], least[order], "one")
+    tips = [", ".join(f"{k}={text_of(v)}" for k, v in params[i].items()) for i in have]
+    plot.dots(x, loss[have], [f"{tip}: {loss[i]:.6g}" for tip, i in zip(tips, have, strict=True)])
+    if best in have:
+        plot.ring(x[have.index(best)], loss[best], "chosen")
+    return element("figure", plot.markup(), element("figcaption", alt))
+
+
+def _raced(averaged: Any) -> Markup:
+    """Return the table of the denoisers that raced, or that are stacked."""
+    weights, errors = averaged.weights_, averaged.scores_
+    header = ["denoiser", "share of the result", _unit_of(averaged)]
+    if not isinstance(averaged, AutoDenoiser):  # the scores of a stacker are minus its losses
+        errors, header[2] = {name: -score for name, score in errors.items()}, "loss"
+    order = sorted(errors, key=lambda name: (-weights.get(name, 0.0), errors[name]))
+    rows = []
+    for name in order:
+        share = weights.get(name, 0.0)
+        style = f"width: {5 * max(0.0, min(share, 1.0)):.2f}rem"
+        bar = element("span", class_="bar-cell", style=style)
+        cell = element("span", bar, f"{100 * share:.0f} %") if name in weights else "dropped"
+        rows.append([name, cell, f"{errors[name]:.6g}"])
+    caption = f"{len(weights)} chosen among {len(errors)} that raced."
+    said = (
+        "Each was scored on the noisy data alone, by an unbiased estimate of its error; those that "
+        "are worth their weight are averaged."
+    )
+    chosen = set(range(len(weights)))
+    return element("div", element("p", said), table(header, rows, chosen, caption))
+
+
+def _unit_of(auto: Any) -> str:
+    text = "estimated mean squared error"
+    if getattr(auto, "kind", "array") == "table":
+        return f"{text}, in units of the variance of the noise"
+    if getattr(auto, "stabilizer_", None) is None:
+        return f"{text}, in the squared unit of the data"
+    return f"{text}, of the stabilised data"
+
+
+def text_of(value: Any) -> str:
+    """Return a value of a parameter as it is read by people."""
+    if isinstance(value, float | np.floating):
+        return f"{value:g}"
+    return value if isinstance(value, str) else readable(value)
