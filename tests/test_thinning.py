@@ -174,7 +174,7 @@ def test_third_parties_on_sparse_counts(denoiser):
 
 
 def test_poisson_deviance_of_predictions_that_are_positive():
-    _, X = counts(rank=3)
+    _, X = counts(200, 80, rank=3, mean=3.0)
     positive = NMF(
         3, solver="mu", beta_loss="kullback-leibler", init="nndsvda", max_iter=100, tol=0
     )

@@ -527,7 +527,7 @@ def test_a_given_partition_asks_for_masks(rng):
         (np.array([["a"]]), TypeError, "must hold real numbers"),
         (np.full((4, 4), np.inf), ValueError, "infinity"),
         (np.full((4, 4), np.nan), ValueError, "nothing but NaN"),
-        (sparse.csr_array(np.eye(4)), TypeError, "X is sparse, and what is hidden"),
+        (sparse.csr_array(np.eye(4)), TypeError, "Sparse data was passed as X"),
         (np.zeros((1, 1)), ValueError, "no other entry"),
     ],
 )

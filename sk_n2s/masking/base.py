@@ -91,6 +91,23 @@ class Partition(ABC):
         """
         return spread_out(self.get_n_splits(X, axes))
 
+    def enough_splits(self, X: np.ndarray, axes: AxesToCut = None) -> int:
+        """Return how many sets a search scores where the user does not say.
+
+        Parameters
+        ----------
+        X : ndarray
+            The array to be divided; only its shape matters.
+        axes : tuple of int, default=None
+            The axes along which to cut; None means all.
+
+        Returns
+        -------
+        int
+            The number; all are scored if there are fewer.
+        """
+        return 4
+
     def drawn(self) -> Partition:
         """Return a partition whose sets are the same at every call.
 

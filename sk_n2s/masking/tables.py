@@ -101,6 +101,9 @@ class BlockPartition(Partition):
         counts = self._counts(X, axes)
         return np.ravel_multi_index(tuple(spread_over_grid(counts).T), counts).tolist()
 
+    def enough_splits(self, X: np.ndarray, axes: AxesToCut = None) -> int:  # noqa: D102
+        return max(self._counts(X, axes))  # each sample and each feature is hidden once
+
     def drawn(self) -> Partition:  # noqa: D102
         if isinstance(self.random_state, Integral):
             return self

@@ -108,6 +108,23 @@ class Thinning(ABC):
             )
         return int(self.n_splits)
 
+    def enough_splits(self, X: Any, axes: AxesToCut = None) -> int:
+        """Return how many divisions a search scores where the user does not say: all.
+
+        Parameters
+        ----------
+        X : ndarray or sparse array
+            The data; ignored.
+        axes : tuple of int, default=None
+            Ignored.
+
+        Returns
+        -------
+        int
+            `n_splits`.
+        """
+        return self.get_n_splits(X)
+
     def order(self, X: Any, axes: AxesToCut = None) -> list[int]:
         """Return the numbers of the divisions, any of which are spread out.
 

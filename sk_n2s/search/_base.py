@@ -33,9 +33,8 @@ from ._results import best_index
 
 __all__ = ["BaseSelfSupervisedSearch"]
 
-#: How many sets a candidate that needs masks is scored on, unless the user says otherwise;
-#: and how many pieces of data that are not in memory.
-_AUTO_SPLITS = 4
+#: How many pieces of data that are not in memory candidates are scored on, unless the user says
+#: otherwise.
 _AUTO_PIECES = 32
 
 
@@ -199,7 +198,8 @@ class BaseSelfSupervisedSearch(
             return PiecesRound(course, 0, course.length)
         if isinstance(n_splits, str):
             # An exact form answers for all sets at once, and scores them at no cost.
-            n_splits = None if all(g.plan.is_single for g in groups) else _AUTO_SPLITS
+            enough = (g.plan.partition.enough_splits(g.X, g.plan.axes) for g in groups)
+            n_splits = None if all(g.plan.is_single for g in groups) else max(enough)
         return WholeRound(n_splits)
 
     def _best_index(self, results: dict) -> int:

@@ -46,9 +46,10 @@ class SelfSupervisedSearchCV(BaseSelfSupervisedSearch):
     n_splits : int, "auto" or None, default="auto"
         How many sets of the partition are scored, spread over them: of a grid, in all of its
         rows and columns alike; None scores all. A candidate that needs masks is called once
-        for each. "auto" means 4, and all if every candidate has an exact form, which scores
-        all sets in one call. Few sets see a fine periodic pattern at few of its phases: score
-        all of such data. Of a dask
+        for each. "auto" means 4 (of blocks of a table as many as hide each sample and feature
+        once; of a thinning all), and all if every candidate has an exact form, which scores all
+        sets in one call. Few sets see a fine periodic pattern at few of its phases: score all of
+        such data. Of a dask
         array it is the number of pieces that are scored, of 16384 entries each, with one
         set hidden in each; "auto" means 32.
     n_jobs : int, default=None
