@@ -6,9 +6,15 @@ and Rician noise. What is printed is the gain in dB over the noisy data within t
 seconds.
 """
 
+from functools import partial
+
 import numpy as np  # noqa: I001
 from scipy import ndimage
 
+from sk_n2s import JInvariantWrapper
+from sk_n2s.denoisers import DirectionsDenoiser, gaussian, nl_ridge, tv
+
+from ._common import arguments, cpu_seconds, table
 
 SHAPE = (64, 64, 16)
 
@@ -53,3 +59,80 @@ def phantom(seed, snr):
 def blobs_of(fibre, g):
     """Return a weak anisotropy of grey matter, across the fibres next to it."""
     return 1 - np.tensordot(g, fibre, axes=1) ** 2
+
+
+def regressions(table, solve):
+    """Return each volume predicted by one regression on all others."""
+    mean = table.mean(axis=0, dtype=np.float64)
+    centred = table - mean
+    result = np.empty_like(centred)
+    for k in range(table.shape[1]):
+        others = np.delete(centred, k, axis=1)
+        result[:, k] = others @ solve(others, centred[:, k])
+    return result + mean
+
+
+def normal_equations(A, b):
+    return np.linalg.solve(A.T @ A, A.T @ b)
+
+
+def least_squares(A, b):
+    return np.linalg.lstsq(A, b, rcond=None)[0]
+
+
+def methods(clean, noisy, mask, level):
+    """Yield names, and functions that return the denoised places of the mask."""
+
+    def each(denoiser, **params):
+        found = [denoiser(noisy[..., k], **params)[mask] for k in range(noisy.shape[-1])]
+        return np.stack(found, axis=-1)
+
+    def best(denoiser, **grid):
+        """Return the best of a grid by the true error: no estimate can choose better."""
+        (name, values), truth = next(iter(grid.items())), clean[mask]
+        errors = [np.mean((each(denoiser, **{name: v}) - truth) ** 2) for v in values]
+        return partial(each, denoiser, **{name: values[int(np.argmin(errors))]})
+
+    inside = noisy[mask]
+    yield "gaussian, each volume", best(gaussian, sigma=[0.3, 0.4, 0.5, 0.6, 0.8])
+    yield "tv, each volume", best(tv, weight=[0.3 * level, 0.5 * level, 0.8 * level])
+    yield "nl_ridge, each volume", partial(each, nl_ridge, sigma=level)
+    yield "33 regressions, normal equations", partial(regressions, inside, normal_equations)
+    yield "33 regressions, lstsq", partial(regressions, inside, least_squares)
+
+    def directions(**params):
+        return DirectionsDenoiser(mask=mask, **params).fit_transform(noisy)[mask]
+
+    blind = JInvariantWrapper(DirectionsDenoiser(mask=mask))
+    yield "directions, J-invariant", lambda: blind.fit(noisy).transform(noisy)[mask]
+    yield "directions, no windows, told noise", partial(directions, scales=(), noise=level)
+    yield "directions, one window, told noise", partial(directions, scales=(0.5,), noise=level)
+    yield "directions, told noise", partial(directions, noise=level)
+    yield "directions", directions
+    ridge = partial(nl_ridge, sigma=1.0)
+    yield "directions, components by nl_ridge", partial(directions, denoiser=ridge)
+
+
+def main():
+    args = arguments(__doc__)
+    levels = [10, 15, 20] if args.full else [10, 20]
+    gains, seconds = {}, {}
+    for seed, snr in enumerate(levels):
+        clean, noisy, mask, level = phantom(seed, snr)
+        before = np.mean((noisy - clean)[mask] ** 2)
+        for name, method in methods(clean, noisy, mask, level):
+            found, taken = cpu_seconds(method, 1 if "ridge" in name else 3)
+            gain = 10 * np.log10(before / np.mean((found - clean[mask]) ** 2))
+            gains.setdefault(name, []).append(f"{gain:.2f}")
+            seconds.setdefault(name, []).append(taken)
+    once = np.mean(seconds["33 regressions, normal equations"])
+    rows = []
+    for name, values in gains.items():
+        taken = float(np.mean(seconds[name]))
+        rows.append([name, *values, f"{taken:.3f}", f"{taken / once:.2f}"])
+    header = ["method", *(f"dB, SNR {snr}" for snr in levels), "seconds", "to regressions"]
+    table(header, rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -7,12 +7,12 @@ from numbers import Integral, Real
 from typing import Any, NamedTuple, Self
 
 import numpy as np
-from scipy import ndimage
 from sklearn.utils._param_validation import Interval
 
 from .._utils.arrays import as_float_array, check_axis, has_nan
 from .._utils.base import ArrayTransformer
 from ..noise.table import estimate_table_noise_model
+from ._bands import bands, best_weights, images_of
 from .calling import apply_denoiser
 from .conditional import blind_prediction, conditional, fitted_normal, prediction_from_others
 from .low_rank import optimal_shares
@@ -20,14 +20,14 @@ from .traits import Traits
 
 __all__ = ["DirectionsDenoiser"]
 
-#: Kernels end at this many standard deviations.
-_TRUNCATE = 3.0
-
 #: Correlations are shrunk unless there are so many times more places than volumes.
 _TALL = 10
 
-#: The least share of a feature that is its own, and of a volume that counts as noise.
-_RIDGE, _LEAST_NOISE = 1e-9, 1e-6
+#: At so many places, spread over them, the level of the noise is read.
+_LOOKED_AT = 2**13
+
+#: The least level of noise that is told from none, as a share of what volumes vary by.
+_LEAST_NOISE = 1e-6
 
 
 class _Places(NamedTuple):
@@ -239,7 +239,11 @@ class DirectionsDenoiser(ArrayTransformer):
             )
         relative = _relative(_completed(places.table), self.mean_, self._unit)
         along = relative @ self.components_.T.astype(X.dtype)
-        features = along if self.denoiser is not None else self._features(along, places.mask)[0]
+        features = (
+            along
+            if self.denoiser is not None
+            else bands(along, places.mask, self._checked_scales())[0]
+        )
         return self._restored(X, places.mask, features)
 
     def _learn(self, X: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -261,8 +265,8 @@ class DirectionsDenoiser(ArrayTransformer):
         components = np.ascontiguousarray(vectors[:, :rank].T)
         features, weights = relative @ components.T.astype(dtype), None
         if self.denoiser is None:
-            features, owns = self._features(features, places.mask)
-            weights = _best_weights(features, owns)
+            features, owns = bands(features, places.mask, self._checked_scales())
+            weights = best_weights(features, owns)
         self._remember(X, array)
         self.mean_, self.noise_, self._unit = mean, level, unit
         self.components_, self.weights_, self.rank_ = components, weights, rank
@@ -274,8 +278,10 @@ class DirectionsDenoiser(ArrayTransformer):
         if self.weights_ is not None:
             along = features @ self.weights_.astype(dtype)
         elif self.rank_:
-            images, options = _images(features, mask), {"channel_axis": 0, "batch_axis": None}
-            along = apply_denoiser(self.denoiser, images, {}, **options)[:, mask].T
+            images = apply_denoiser(
+                self.denoiser, images_of(features, mask), {}, channel_axis=0, batch_axis=None
+            )
+            along = images[:, mask].T
         else:
             along = features
         table = along @ self.components_.astype(dtype)
@@ -330,9 +336,10 @@ class DirectionsDenoiser(ArrayTransformer):
         """Return the level of the noise of each volume."""
         n = table.shape[1]
         if self.noise is None:
-            model = estimate_table_noise_model(table)
-            variance = np.asarray(model.variance(np.where(np.isnan(table), 0, table)))
-            return np.sqrt(np.broadcast_to(variance, table.shape).mean(axis=0, dtype=np.float64))
+            some = table[:: max(1, len(table) // max(_LOOKED_AT, _TALL * n))]
+            model = estimate_table_noise_model(some)
+            variance = np.asarray(model.variance(np.where(np.isnan(some), 0, some)))
+            return np.sqrt(np.broadcast_to(variance, some.shape).mean(axis=0, dtype=np.float64))
         level = np.asarray(self.noise, dtype=np.float64)
         if level.shape not in ((), (n,)) or not (np.isfinite(level) & (level >= 0)).all():
             raise ValueError(
@@ -340,23 +347,6 @@ class DirectionsDenoiser(ArrayTransformer):
                 f"more, or one for each of the {n} volumes."
             )
         return np.broadcast_to(level, (n,)).copy()
-
-    def _features(self, along: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, list[float]]:
-        """Return components and their bands at each place, and the share of itself in each."""
-        scales = self._checked_scales()
-        parts, owns = [along], [1.0]
-        if scales and along.shape[1]:
-            # The windows of what lies outside of the box around the mask are not asked for.
-            box = ndimage.find_objects(mask.astype(np.int8))[0]
-            mask = mask[box]
-            images, before, own_before = _images(along, mask), along, 1.0
-            for scale in scales:
-                # Differences, since single precision keeps their digits.
-                smooth, own = _window_mean(images, mask, scale)
-                parts.append(before - smooth)
-                owns.append(own_before - own)
-                before, own_before = smooth, own
-        return np.concatenate(parts, axis=1), owns
 
     def _checked_scales(self) -> tuple[float, ...]:
         """Return the scales, checked."""
@@ -383,38 +373,3 @@ def _relative(table: np.ndarray, mean: np.ndarray, unit: np.ndarray) -> np.ndarr
     relative = table - mean.astype(table.dtype)
     relative /= unit.astype(table.dtype)
     return relative
-
-
-def _images(along: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Return components as images, which are 0, their mean, outside the mask."""
-    images = np.zeros((along.shape[1], *mask.shape), along.dtype)
-    images[:, mask] = along.T
-    return images
-
-
-def _window_mean(images: np.ndarray, mask: np.ndarray, scale: float) -> tuple[np.ndarray, float]:
-    """Return means over windows within the mask, at its places, and the mean weight of a place."""
-    options: dict = {"mode": "constant", "truncate": _TRUNCATE}
-    smooth = ndimage.gaussian_filter(images, (0,) + (scale,) * mask.ndim, **options)
-    inside = ndimage.gaussian_filter(mask.astype(images.dtype), scale, **options)[mask]
-    alone = np.zeros(2 * int(_TRUNCATE * scale + 0.5) + 1)
-    alone[len(alone) // 2] = 1
-    own = ndimage.gaussian_filter1d(alone, scale, **options).max() ** mask.ndim
-    return (smooth[:, mask] / inside).T, float(np.mean(own / inside, dtype=np.float64))
-
-
-def _best_weights(features: np.ndarray, owns: list[float]) -> np.ndarray:
-    """Return the weights for which Stein's estimate of the error is least, for noise of level 1.
-
-    The error of F w is estimated by ‖F w − c‖² + 2 tr(∂F/∂c) w, a quadratic form of w
-    ([1]_, section II).
-    """
-    n, rank = len(features), features.shape[1] // len(owns)
-    products = (features.T @ features).astype(np.float64)
-    aims = products[:, :rank] - n * np.repeat(owns, rank)[:, np.newaxis] * np.tile(
-        np.eye(rank), (len(owns), 1)
-    )
-    size = np.sqrt(np.diag(products)) + np.finfo(float).tiny
-    products /= np.outer(size, size)
-    products[np.diag_indices_from(products)] += _RIDGE
-    return np.linalg.solve(products, aims / size[:, np.newaxis]) / size[:, np.newaxis]
