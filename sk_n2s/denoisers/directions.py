@@ -230,12 +230,12 @@ class DirectionsDenoiser(ArrayTransformer):
             If `X` is not valid, has another number of volumes, or does not fit the mask.
         """
         X = self._checked(X)
-        places = self._places(X)
+        places = self._places(X, fewest=1)
         n = places.table.shape[1]
         if n != len(self.mean_):
             raise ValueError(
-                f"X has {n} volumes along axis={self.axis}, but DirectionsDenoiser was fitted to "
-                f"{len(self.mean_)}."
+                f"X has {n} features, but DirectionsDenoiser is expecting {len(self.mean_)} "
+                f"features as input: as many volumes along axis={self.axis} as it was fitted to."
             )
         relative = _relative(_completed(places.table), self.mean_, self._unit)
         along = relative @ self.components_.T.astype(X.dtype)
@@ -306,7 +306,7 @@ class DirectionsDenoiser(ArrayTransformer):
             volumes[~mask] = prediction_from_others(outside, fitted_normal(table, shrinkage))
         return answer
 
-    def _places(self, X: np.ndarray) -> _Places:
+    def _places(self, X: np.ndarray, fewest: int = 2) -> _Places:
         """Return the places that are worked at, checked."""
         if X.ndim < 2:
             raise ValueError(
@@ -324,11 +324,11 @@ class DirectionsDenoiser(ArrayTransformer):
                     f"give booleans of the shape of one volume, {mask.shape}."
                 )
             mask &= given
-        if np.count_nonzero(mask) < 2 or volumes.shape[-1] < 2:
+        if min(np.count_nonzero(mask), volumes.shape[-1]) < fewest:
             raise ValueError(
-                f"X of shape {X.shape} has n_samples = {np.count_nonzero(mask)} places to work at "
-                f"and {volumes.shape[-1]} volumes along axis={self.axis}: at least two of each are "
-                "needed to predict one from another."
+                f"X of shape {X.shape} has n_samples = {np.count_nonzero(mask)} places to work at, "
+                f"and n_features = {volumes.shape[-1]} volumes along axis={self.axis}: at least "
+                f"{fewest} of each must be there."
             )
         return _Places(mask, volumes[mask])
 
