@@ -13,6 +13,7 @@ from .chained import lichi
 from .conditional import ConditionalGaussianDenoiser
 from .cosine import dct
 from .diffusion import DiffusionDenoiser
+from .directions import DirectionsDenoiser
 from .external import bm3d
 from .frequency import butterworth, wiener
 from .linear import gaussian, uniform
@@ -48,6 +49,7 @@ __all__ = [
     "DENOISERS",
     "ConditionalGaussianDenoiser",
     "DiffusionDenoiser",
+    "DirectionsDenoiser",
     "LowRankDenoiser",
     "RegressionDenoiser",
     "bilateral",

@@ -16,7 +16,14 @@ from ..noise.table import check_table, estimate_table_noise_model
 from ._tables import TableDenoiser
 from .traits import Traits
 
-__all__ = ["ConditionalGaussianDenoiser"]
+__all__ = [
+    "ConditionalGaussianDenoiser",
+    "Normal",
+    "blind_prediction",
+    "conditional",
+    "fitted_normal",
+    "prediction_from_others",
+]
 
 #: How often what is missing is predicted anew before the covariance is taken.
 _ROUNDS = 3
@@ -147,7 +154,7 @@ class ConditionalGaussianDenoiser(TableDenoiser):
 
     def _normal(self, X: np.ndarray, known: Once) -> Normal:
         """Return the distribution that samples come from."""
-        return known.get(("normal", self.shrinkage), lambda: _fitted_normal(X, self.shrinkage))
+        return known.get(("normal", self.shrinkage), lambda: fitted_normal(X, self.shrinkage))
 
     def _level(self, X: np.ndarray, known: Once) -> np.ndarray:
         """Return the level of the noise of each feature."""
@@ -171,7 +178,7 @@ class ConditionalGaussianDenoiser(TableDenoiser):
         if has_nan(X):
             # What is missing has a noise without end, which leaves it out of account.
             found = Normal(self.mean_, self.covariance_, np.linalg.inv(self.covariance_))
-            centred = _conditional(centred, found.precision)[0]
+            centred = conditional(centred, found.precision)[0]
         return (centred @ self.gain_ + self.mean_).astype(X.dtype, copy=False)
 
     def _blind(self, X: Any) -> np.ndarray:
@@ -183,15 +190,7 @@ class ConditionalGaussianDenoiser(TableDenoiser):
             raise ValueError(
                 f"X has {len(X)} sample: there is no other to learn from how features are related."
             )
-        n_folds = min(self.n_folds, len(X))
-        answer = np.empty_like(X)
-        for fold in range(n_folds):
-            inside = np.arange(len(X)) % n_folds == fold
-            found = _fitted_normal(X[~inside], self.shrinkage)
-            centred = X[inside].astype(np.float64) - found.mean
-            complete, own = _conditional(centred, found.precision)
-            answer[inside] = complete - complete @ found.precision / own + found.mean
-        return answer
+        return blind_prediction(X, self.n_folds, self.shrinkage)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -199,7 +198,69 @@ class ConditionalGaussianDenoiser(TableDenoiser):
         return tags
 
 
-def _fitted_normal(X: np.ndarray, shrinkage: float | None) -> Normal:
+class _Moments(NamedTuple):
+    """The number of samples, their mean, and the sums of products of deviations from it."""
+
+    n_samples: int
+    mean: np.ndarray
+    products: np.ndarray
+
+
+def blind_prediction(X: np.ndarray, n_folds: int, shrinkage: float | None) -> np.ndarray:
+    """Return a prediction of each entry of a table that is blind to it, by folds of samples."""
+    n_folds = min(n_folds, len(X))
+    folds = [X[k::n_folds] for k in range(n_folds)]
+    moments = None if shrinkage is None or has_nan(X) else [_moments(fold) for fold in folds]
+    answer = np.empty_like(X)
+    for k, fold in enumerate(folds):
+        if moments is None or shrinkage is None:
+            others = np.arange(len(X)) % n_folds != k
+            found = fitted_normal(X[others], shrinkage)
+        else:
+            found = _of_moments(_pooled(moments[:k] + moments[k + 1 :]), shrinkage)
+        answer[k::n_folds] = prediction_from_others(fold, found)
+    return answer
+
+
+def prediction_from_others(X: np.ndarray, found: Normal) -> np.ndarray:
+    """Return the prediction of each entry of samples from the others of the sample."""
+    complete, own = conditional(X.astype(np.float64) - found.mean, found.precision)
+    if own.ndim > 1:
+        return complete - complete @ found.precision / own + found.mean
+    weights = -found.precision / own
+    weights[np.diag_indices_from(weights)] = 0  # exactly, so that nothing of it is rounded in
+    return complete @ weights + found.mean
+
+
+def _moments(X: np.ndarray) -> _Moments:
+    """Return the moments of samples."""
+    X = X.astype(np.float64)
+    mean = X.mean(axis=0)
+    X -= mean
+    return _Moments(len(X), mean, X.T @ X)
+
+
+def _pooled(parts: list[_Moments]) -> _Moments:
+    """Return the moments of the samples of all parts."""
+    count = sum(part.n_samples for part in parts)
+    mean = np.sum([part.n_samples * part.mean for part in parts], axis=0) / count
+    products = np.sum([part.products for part in parts], axis=0)
+    for part in parts:
+        products += part.n_samples * np.outer(part.mean - mean, part.mean - mean)
+    return _Moments(count, mean, products)
+
+
+def _of_moments(moments: _Moments, shrinkage: float) -> Normal:
+    """Return the normal distribution of samples with these moments."""
+    covariance = moments.products / moments.n_samples
+    scale = np.sqrt(np.diag(covariance))
+    scale[scale == 0] = 1.0
+    correlation = (1 - shrinkage) * covariance / np.outer(scale, scale)
+    correlation[np.diag_indices_from(correlation)] += shrinkage
+    return _of_correlation(moments.mean, scale, correlation)
+
+
+def fitted_normal(X: np.ndarray, shrinkage: float | None) -> Normal:
     """Return the normal distribution of samples; what is missing is predicted by it."""
     X = X.astype(np.float64)
     if not has_nan(X):
@@ -209,29 +270,31 @@ def _fitted_normal(X: np.ndarray, shrinkage: float | None) -> Normal:
     mean = np.where(missing, 0, X).sum(axis=0) / count
     found = _of_complete(np.where(missing, mean, X), shrinkage)
     for _ in range(_ROUNDS):
-        complete = _conditional(X - found.mean, found.precision)[0] + found.mean
+        complete = conditional(X - found.mean, found.precision)[0] + found.mean
         found = _of_complete(complete, shrinkage)
     return found
 
 
 def _of_complete(X: np.ndarray, shrinkage: float | None) -> Normal:
     """Return the normal distribution of samples in which nothing is missing."""
+    if shrinkage is not None:
+        return _of_moments(_moments(X), shrinkage)
     mean = X.mean(axis=0)
     X = X - mean
     scale = np.sqrt(np.square(X).mean(axis=0))
     scale[scale == 0] = 1.0
     X /= scale
-    if shrinkage is None:
-        correlation, _ = ledoit_wolf(X, assume_centered=True)
-    else:
-        correlation = (1 - shrinkage) * (X.T @ X / len(X))
-        correlation[np.diag_indices_from(correlation)] += shrinkage
+    return _of_correlation(mean, scale, ledoit_wolf(X, assume_centered=True)[0])
+
+
+def _of_correlation(mean: np.ndarray, scale: np.ndarray, correlation: np.ndarray) -> Normal:
+    """Return a normal distribution with deviations and correlations."""
     correlation[np.diag_indices_from(correlation)] += _RIDGE
     covariance = correlation * np.outer(scale, scale)
     return Normal(mean, covariance, np.linalg.inv(correlation) / np.outer(scale, scale))
 
 
-def _conditional(centred: np.ndarray, precision: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def conditional(centred: np.ndarray, precision: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return samples with the conditional mean of what is missing, and the own precision of each.
 
     The latter is that of the entries that were measured alone, which what is missing leaves.

@@ -15,7 +15,7 @@ from .._utils.once import Once
 from ..noise.table import estimate_table_noise
 from ._tables import TableDenoiser
 
-__all__ = ["LowRankDenoiser"]
+__all__ = ["LowRankDenoiser", "optimal_shares"]
 
 #: Tables whose shorter side is at most this long are decomposed whole; of others that many
 #: directions are found, unless more are asked for.
@@ -163,7 +163,7 @@ class LowRankDenoiser(TableDenoiser):
         values = values[values > 0]
         if np.isnan(level):
             return np.ones(len(values), values.dtype)
-        weights = _shrunk(values, (shape[0] - self.center, shape[1]), level)
+        weights = optimal_shares(values, (shape[0] - self.center, shape[1]), level)
         stands_out = weights > 0
         if self.shrinkage is None:
             weights = np.ones_like(weights)
@@ -235,7 +235,7 @@ def _decompose(X: Any, k: int, center: bool) -> Decomposition:
     return Decomposition(np.zeros(X.shape[1], X.dtype), found.singular_values_, found.components_)
 
 
-def _shrunk(values: np.ndarray, shape: tuple[int, int], level: float) -> np.ndarray:
+def optimal_shares(values: np.ndarray, shape: tuple[int, int], level: float) -> np.ndarray:
     """Return the shares of singular values that minimise the mean squared error ([1]_, eq. 7)."""
     if not level > 0:
         return np.ones_like(values)
