@@ -18,6 +18,8 @@ from . import _interrupts, calibrate, compare, denoise, noise
 
 __all__ = ["main"]
 
+_LONGEST = 600  # characters of a sentence
+
 _EXAMPLES = """\
 examples:
   sk-n2s denoise noisy.tif                     what is best is chosen; noisy_denoised.tif
@@ -93,5 +95,6 @@ def reason_of(error: Exception) -> str:
         return "there is not enough memory: cut the data, or save a zarr array, read in blocks"
     lines = [line for line in str(error).splitlines() if line]
     reason = " ".join(dict.fromkeys((lines[0], lines[-1]))) if lines else type(error).__name__
+    reason = reason if len(reason) <= _LONGEST else f"{reason[:_LONGEST]} ..."
     expected = isinstance(error, Refusal | ValueError | TypeError | ImportError)
     return reason if expected or not lines else f"{type(error).__name__}: {reason}"

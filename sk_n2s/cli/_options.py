@@ -24,6 +24,7 @@ __all__ = [
     "options_of",
     "positive",
     "values",
+    "whole_number",
 ]
 
 #: The names in `sk_n2s.denoisers.DENOISERS`, which takes long to import.
@@ -51,6 +52,13 @@ def positive(text: str) -> float:
     if not 0 < value < math.inf:
         raise argparse.ArgumentTypeError(f"{text} is not a positive number")
     return value
+
+
+def whole_number(text: str) -> int:
+    """Return a whole number, of which 0 is the least."""
+    if not text.isascii() or not text.isdigit() or len(text) > 9:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number of at least 0")
+    return int(text)
 
 
 def _jobs(text: str) -> int:

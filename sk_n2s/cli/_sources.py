@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import glob
+import os
 from pathlib import Path
 
 from ..files.formats import STORE, format_of, is_known
 from ..files.picture import Refusal
+from ..files.whole import check_names
 
 __all__ = ["default_output", "find_sources", "outputs_for"]
 
@@ -16,13 +18,11 @@ _DONE = "_denoised"
 def find_sources(names: list[str]) -> tuple[list[Path], bool]:
     """Return the files that are named, in folders or by patterns, and whether they are several."""
     found: list[Path] = []
+    check_names(names)
     several = len(names) > 1
     for name in names:
         path = Path(name)
-        try:
-            is_folder, exists = path.is_dir() and format_of(path) != STORE, path.exists()
-        except (OSError, ValueError):
-            is_folder, exists = False, True  # what is wrong with it is said when it is read
+        is_folder, exists = path.is_dir() and format_of(path) != STORE, os.path.lexists(name)
         if is_folder:
             inside = [p for p in sorted(path.iterdir()) if is_known(p) and _is_input(p)]
             if not inside:
@@ -62,6 +62,8 @@ def default_output(source: Path) -> Path:
 
 def outputs_for(sources: list[Path], several: bool, out: str | None) -> list[Path]:
     """Return where the result of each file goes."""
+    if out is not None:
+        check_names([out])
     if out is None:
         targets = [default_output(source) for source in sources]
     else:

@@ -64,7 +64,7 @@ def add(commands: Any) -> None:
     )
     parser.add_argument(
         "--halo",
-        type=int,
+        type=_options.whole_number,
         metavar="N",
         help="entries around a block of a zarr array that are shown to the denoiser with it; "
         "default: as far as it looks",

@@ -13,7 +13,7 @@ from .picture import Options, Picture, Refusal, check_shape, upright
 
 __all__ = ["check", "read", "save"]
 
-_FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "BMP", "DIB")
+_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "DIB")
 
 #: What is no measurement of light, by Pillow's name of it.
 _REFUSED = {

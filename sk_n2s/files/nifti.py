@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ __all__ = ["check", "read", "save"]
 
 def read(path: Path, options: Options) -> Picture:
     """Read a volume, or volumes over time."""
-    image = _nibabel().Nifti1Image.from_filename(path)
+    image = _opened(path)
     header = image.header
     stored = header.get_data_dtype()
     check_shape(path, tuple(image.shape), stored, options)
@@ -38,6 +39,17 @@ def read(path: Path, options: Options) -> Picture:
         notes=[note for note in notes if note],
         origin=(image.affine, header),
     )
+
+
+def _opened(path: Path) -> Any:
+    """Open a file, and keep nibabel from writing to the terminal what it does not like in it."""
+    nibabel = _nibabel()
+    logger = logging.getLogger("nibabel.global")
+    before, logger.disabled = logger.disabled, True
+    try:
+        return nibabel.Nifti1Image.from_filename(path)
+    finally:
+        logger.disabled = before
 
 
 def _nibabel() -> Any:

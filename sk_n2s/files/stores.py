@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from .._utils.lazy import read_zarr
 from ._axes import in_words, roles_of, spacing_of
 from .formats import is_array_in_store
 from .picture import Options, Picture, Refusal, check_shape, check_values
@@ -17,9 +18,6 @@ __all__ = ["check", "read", "save"]
 
 #: The files that say what an array or a group is; all others hold chunks of it.
 _METADATA = {"zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata"}
-
-#: Blocks of a file that are read at a time have about as many bytes.
-_BLOCK = 2**23
 
 
 def read(path: Path, options: Options) -> Picture:
@@ -43,7 +41,7 @@ def read(path: Path, options: Options) -> Picture:
     channel, batch = (None, None) if axes is None else roles_of(axes, array.shape)
     if axes is not None:
         notes.append(in_words(axes, array.shape, channel, batch))
-    data = _dask().from_zarr(array).rechunk("auto", block_size_limit=_BLOCK)
+    data = read_zarr(array)
     if options.lazily:
         _check_corner(path, data)
     return Picture(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,12 @@ def read(path: Path, options: Options) -> Picture:
         table = pandas.read_csv(path, sep=separator, header=0 if named else None)
     except UnicodeDecodeError:
         raise Refusal(f"{path}: cannot be read as an array (it is no text)") from None
+    except pandas.errors.ParserError as error:
+        line = re.search(r"in line (\d+)", str(error))
+        where = f"line {line[1]} holds more values than" if line else "not every line is like"
+        raise Refusal(f"{path}: cannot be read as an array ({where} the first)") from None
+    except pandas.errors.EmptyDataError:
+        raise Refusal(f"{path}: is a table without columns") from None
     measured = [k for k, dtype in enumerate(table.dtypes) if dtype.kind in "fiub"]
     if not measured or not len(table):
         raise Refusal(f"{path}: holds no column of numbers")

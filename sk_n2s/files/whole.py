@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import os
+import platform
 import re
 import shutil
 import uuid
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from .formats import STORE, format_of, is_array_in_store, store_around
 from .picture import Refusal
 
-__all__ = ["check_target", "write"]
+__all__ = ["check_names", "check_target", "write"]
 
-_PARTIAL = re.compile(r"\.sk_n2s-(\d+)-[0-9a-f]+\..+")
+#: Where a folder is shared, processes elsewhere write into it too.
+_HERE = f".sk_n2s-{zlib.crc32(platform.node().encode()):08x}"
+
+_PARTIAL = re.compile(rf"\{_HERE}-(\d+)-[0-9a-f]+\..+")
 
 
 def write(path: Path, save: Callable[[str], None]) -> None:
     """Write a file whole or not at all."""
     if path.is_symlink():
         path = path.resolve()  # the link stays
-    partial = path.with_name(f".sk_n2s-{os.getpid()}-{uuid.uuid4().hex[:8]}{format_of(path)}")
+    partial = path.with_name(f"{_HERE}-{os.getpid()}-{uuid.uuid4().hex[:8]}{format_of(path)}")
     try:
         _remove_leftovers(path.parent)
         try:
@@ -63,8 +68,23 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def check_names(names: Sequence[str | Path]) -> None:
+    """Refuse what cannot be the name of a file, whether there is one or not."""
+    for name in names:
+        try:
+            if not str(name):
+                raise ValueError
+            os.stat(name)
+        except ValueError:
+            raise Refusal(f"{str(name)!r}: is no name of a file") from None
+        except OSError as error:
+            if not isinstance(error, FileNotFoundError | NotADirectoryError | PermissionError):
+                raise Refusal(f"{name}: {error.strerror}") from None
+
+
 def check_target(path: Path, sources: Sequence[Path], what: str) -> None:
     """Refuse a file that could not be written, before anything is computed."""
+    check_names([path])
     if path.exists() and format_of(path) == STORE:
         raise Refusal(f"{path}: exists, and a folder is not overwritten; name another {what}")
     for folder in path.parents if format_of(path) == STORE else ():
