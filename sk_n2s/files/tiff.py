@@ -223,7 +223,7 @@ def _keep_metadata(
     shaped: dict[str, Any] = (tif.shaped_metadata or ({},))[0]
     if shaped:
         origin.style = "shaped"
-        origin.metadata = {k: v for k, v in shaped.items() if k != "shape"} | {"axes": axes}
+        origin.metadata = {k: v for k, v in shaped.items() if k != "shape"}
     else:
         text = series.keyframe.description
         origin.description = text.encode() if text else None
