@@ -37,7 +37,7 @@ def add(commands: Any) -> None:
     parser = commands.add_parser(
         "denoise",
         help="denoise files, with everything chosen from the noisy data",
-        description="Look at the noise, let denoisers race on the noisy data alone, and average "
+        description="Look at the noise, let denoisers race on the noisy data alone, and average\n"
         "the best. Says what was chosen, and how good the result is estimated to be.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
