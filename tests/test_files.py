@@ -102,6 +102,9 @@ TIFFS = {
     "resolution": ((24, 30), "u1", {"resolution": (300, 150), "resolutionunit": 2}),
     "described": ((24, 30), "u1", {"description": "a field", "metadata": None}),
     "artist": ((24, 30), "u1", {"extratags": [(315, 2, 0, "somebody", True)]}),
+    "umlauts": ((24, 30), "u1", {"description": "Größe 3 µm".encode(), "metadata": None,
+                                 "software": "Köln".encode(),
+                                 "extratags": [(315, 2, 0, "Müller".encode(), True)]}),
     "orientation": ((24, 30), "u1", {"extratags": [(274, 3, 1, 6, True)]}),
     "geo": ((24, 30), "u2", {"extratags": [(33550, 12, 3, (30.0, 30.0, 0.0), True)]}),
     "inverted": ((24, 30), "u1", {"photometric": "miniswhite"}),
@@ -126,6 +129,10 @@ TIFFS = {
     "hyperstack": ((3, 4, 2, 24, 30), "u2", {"imagej": True, "metadata": {
         "axes": "TZCYX", "finterval": 0.5, "mode": "composite"}}, 2, 0),
 }  # fmt: skip
+
+
+#: What Pillow does not read, reads otherwise, or turns.
+UNREAD = ("signed", "float64", "orientation", "zstd_tiles")
 
 
 def _write_tiff(path, name):
@@ -160,7 +167,7 @@ def test_tiff(name, tmp_path, monkeypatch):
     found = tifffile.imread(target)
     assert found.dtype == X.dtype and not np.array_equal(found, X)
     assert_allclose(found, _expected(X, *lone), rtol=1e-6)
-    if X.ndim == 2 and name not in ("signed", "float64", "orientation"):
+    if X.ndim == 2 and name not in UNREAD:
         with Image.open(target) as image:  # another reader of the pixels
             values = np.asarray(image)
         inverted = name == "inverted"  # Pillow turns these into black is zero
@@ -468,8 +475,8 @@ def test_zarr_keeps_attributes_and_chunks(version, tmp_path, monkeypatch):
     assert_array_equal(zarr.open("in.zarr", mode="r")[...], X)
 
 
-@pytest.mark.parametrize("version", [2, 3])
-def test_ome_zarr_keeps_its_levels(version, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("version", "gathered"), [(2, False), (3, False), (2, True), (3, True)])
+def test_ome_zarr_keeps_its_levels(version, gathered, tmp_path, monkeypatch):
     zarr = pytest.importorskip("zarr")
     pytest.importorskip("dask")
     monkeypatch.chdir(tmp_path)
@@ -478,12 +485,17 @@ def test_ome_zarr_keeps_its_levels(version, tmp_path, monkeypatch):
     steps = []
     for level in (0, 1):
         part = X[:, :: 2**level, :: 2**level]
-        group.create_array(str(level), data=part, chunks=(1, 20, 26))
+        made = group.create_array(
+            str(level), shape=part.shape, dtype=part.dtype, chunks=(1, 20, 26)
+        )
+        made[...] = part
         scale = {"type": "scale", "scale": [1.0, 0.5 * 2**level, 0.5 * 2**level]}
         steps.append({"path": str(level), "coordinateTransformations": [scale]})
     axes = [{"name": n, "type": "channel" if n == "c" else "space"} for n in "cyx"]
     said = {"multiscales": [{"axes": axes, "datasets": steps, "name": "cells"}],
             "omero": {"channels": [{"label": "DAPI"}, {"label": "GFP"}]}}  # fmt: skip
+    if gathered:
+        zarr.consolidate_metadata("in.ome.zarr")
     group.attrs.update({"ome": {"version": "0.5", **said}} if version == 3 else said)
     _denoise("in.ome.zarr", "out.ome.zarr")
     found = zarr.open_group("out.ome.zarr", mode="r")
@@ -497,6 +509,31 @@ def test_ome_zarr_keeps_its_levels(version, tmp_path, monkeypatch):
     scales = coarse.attrs.asdict().get("ome", coarse.attrs.asdict())["multiscales"]
     assert list(coarse) == ["1"] == [entry["path"] for entry in scales[0]["datasets"]]
     assert_array_equal(coarse["1"][...], _expected(X[:, ::2, ::2], 0))
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_zarr_in_another_dtype_is_else_the_same(version, tmp_path, monkeypatch):
+    zarr = pytest.importorskip("zarr")
+    pytest.importorskip("dask")
+    monkeypatch.chdir(tmp_path)
+    X = _noisy(40, 50, dtype=np.uint16)
+    names = {"dimension_names": ("y", "x")} if version == 3 else {}
+    sets = [{"path": "0", "coordinateTransformations": [{"type": "scale", "scale": [0.5, 0.5]}]}]
+    axes = [{"name": "y"}, {"name": "x"}]
+    group = zarr.create_group("in.zarr", zarr_format=version)
+    made = group.create_array("0", shape=X.shape, dtype=X.dtype, chunks=(16, 25), **names)
+    made[...] = X
+    made.attrs["unit"] = "photons"
+    group.attrs["multiscales"] = [{"axes": axes, "datasets": sets}]
+    for source, target, inner in (("in.zarr", "all.zarr", "/0"), ("in.zarr/0", "one.zarr", "")):
+        _denoise(source, target, "--dtype", "float32")
+        found = zarr.open_array(target + inner, mode="r")
+        assert (found.chunks, found.dtype) == ((16, 25), np.float32)
+        assert dict(found.attrs) == {"unit": "photons"}
+        if version == 3:
+            assert found.metadata.dimension_names == ("y", "x")
+        assert_allclose(found[...], _expected(X, dtype=np.float32), rtol=1e-6)
+    assert dict(zarr.open_group("all.zarr", mode="r").attrs) == dict(group.attrs)
 
 
 # Options -------------------------------------------------------------------------------------

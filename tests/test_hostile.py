@@ -316,6 +316,59 @@ def test_truncated_files_of_other_packages(suffix, tmp_path, capsys, monkeypatch
     assert f"cut{suffix}: " in _refusal(["denoise", path.name], capsys)
 
 
+@pytest.mark.parametrize(
+    "name", ["png", "jpg", "webp", "bmp", "tif", "lzw.tif", "ome.tif", "npy", "npz", "csv", "nii",
+             "nii.gz", "fits"],
+)  # fmt: skip
+def test_damaged_files(name, tmp_path, capsys, monkeypatch):
+    """Whether they are cut, changed or shortened, they are refused, or what is left is denoised."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    X = rng.integers(0, 255, (20, 24), dtype=np.uint8)
+    _save_valid(tmp_path / f"whole.{name}", X)
+    content = (tmp_path / f"whole.{name}").read_bytes()
+    (tmp_path / f"whole.{name}").unlink()
+    for k in range(12):
+        damaged = bytearray(content)
+        at = int(rng.integers(min(len(damaged), 400 if k % 2 else len(damaged))))
+        if k % 3 == 0:
+            del damaged[max(at, 1) :]
+        elif k % 3 == 1:
+            damaged[at : at + 8] = rng.bytes(8)
+        else:
+            del damaged[at : at + 4]
+        (tmp_path / f"damaged.{name}").write_bytes(damaged)
+        status = main(["denoise", f"damaged.{name}", "--method", "median", "-o", f"out.{name}"])
+        error = capsys.readouterr().err
+        assert status in (0, 2)
+        if status == 2:
+            assert error.startswith(f"{SAID}damaged.{name}: ") and error.count("\n") == 1, error
+            assert "Error" not in error and "unsafe" not in error and "attribute" not in error
+        left = sorted(os.listdir())
+        assert set(left) <= {f"damaged.{name}", f"out.{name}"}
+
+
+def _save_valid(path, X):
+    kind = path.name.partition(".")[2]
+    if kind in ("png", "jpg", "webp", "bmp"):
+        Image.fromarray(X).save(path)
+    elif kind.endswith("tif"):
+        if kind == "lzw.tif":
+            pytest.importorskip("imagecodecs")
+        tifffile.imwrite(path, X, compression="lzw" if kind == "lzw.tif" else None)
+    elif kind == "npy":
+        np.save(path, X)
+    elif kind == "npz":
+        np.savez_compressed(path, X=X)
+    elif kind == "csv":
+        pytest.importorskip("pandas")
+        np.savetxt(path, X, fmt="%d", delimiter=",")
+    elif kind == "fits":
+        pytest.importorskip("astropy.io.fits").PrimaryHDU(X).writeto(path)
+    else:
+        pytest.importorskip("nibabel").Nifti1Image(X, np.eye(4)).to_filename(path)
+
+
 def test_zarr_arrays_that_are_too_large(tmp_path, capsys, monkeypatch):
     zarr = pytest.importorskip("zarr")
     pytest.importorskip("dask")

@@ -6,7 +6,10 @@ import importlib
 import json
 import os
 import stat
+import struct
+import tokenize
 import warnings
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +32,13 @@ _MODULES = {
     **dict.fromkeys((".fits", ".fit"), "fits"),
     ".zarr": "stores",
 }
+
+#: What readers raise that did not expect what they found.
+_STUMBLES = (
+    ArithmeticError, AssertionError, AttributeError, LookupError, NameError, RecursionError,
+    SyntaxError, TypeError, struct.error, tokenize.TokenError,
+)  # fmt: skip
+
 STORE = ".zarr"  # a folder: an array that need not fit into memory
 SUFFIXES = ", ".join(_MODULES)
 
@@ -120,7 +130,13 @@ def read(path: Path, options: Options | None = None, *, checked: bool = True) ->
 
 
 def _in_words(error: Exception) -> str:
-    """Return the reason that a reader gives, in a line."""
+    """Return the reason that a reader gives, in a line, if it is one for people."""
+    if isinstance(error, _STUMBLES):
+        return "its header or its data are damaged"
+    if isinstance(error, zlib.error | EOFError):
+        return "its compressed data are damaged or cut off"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
     lines = str(error).strip().splitlines() or [type(error).__name__]
     reason = lines[0].strip()
     return reason if len(reason) < 160 else reason[:157] + "..."
@@ -144,4 +160,6 @@ def save(path: str, array: Any, like: Picture, jobs: int | None) -> None:
             alpha=None if like.alpha is None else upright(like.alpha, like.orientation),
         )
         array = like.array
-    _module(Path(path)).save(path, array, like, jobs)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of writers, on what they have always done
+        _module(Path(path)).save(path, array, like, jobs)

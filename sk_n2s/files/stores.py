@@ -11,10 +11,12 @@ import numpy as np
 
 from .._utils.lazy import read_zarr
 from ._axes import in_words, roles_of, spacing_of
-from .formats import is_array_in_store
 from .picture import Options, Picture, Refusal, check_shape, check_values
 
 __all__ = ["check", "read", "save"]
+
+#: Entries at most of an array that is read to tell whether it is constant.
+_MOST_LOOKED_AT = 2**26
 
 #: The files that say what an array or a group is; all others hold chunks of it.
 _METADATA = {"zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata"}
@@ -126,13 +128,14 @@ def _check_array(path: Path, array: Any, options: Options) -> None:
 
 def _check_corner(path: Path, data: Any) -> None:
     """Refuse an array that is constant, of which only a part is read where it is not."""
-    corner = np.asarray(data[tuple(slice(min(n, 64)) for n in data.shape)])
-    if corner.size and (corner != corner.flat[0]).any():
+    corner = np.asarray(data[(slice(64),) * data.ndim])
+    if (corner != corner.flat[0]).any() and not np.isnan(corner).all():
         return
-    if np.isnan(corner.flat[0]) or data.size <= 2**26:
-        low, high = _dask().nanmin(data), _dask().nanmax(data)
-        if data.size <= 2**26:
-            check_values(path, np.asarray([low.compute(), high.compute()]))
+    import dask
+
+    if data.size <= _MOST_LOOKED_AT:
+        low, high = dask.compute(_dask().nanmin(data), _dask().nanmax(data))
+        check_values(path, np.asarray([low, high]))
 
 
 def check(path: Path, like: Picture, dtype: np.dtype) -> None:
@@ -142,23 +145,43 @@ def check(path: Path, like: Picture, dtype: np.dtype) -> None:
 
 def save(path: str, array: Any, like: Picture, jobs: int | None) -> None:
     """Save an array as the one was that it came from, with the levels that are coarser."""
-    if like.origin is None or array.dtype != like.dtype:
-        _save_new(path, array, like, jobs)
+    if like.origin is None:
+        _save_new(path, array, jobs)
         return
     source, meta = like.origin
     zarr = _zarr()
-    levels = meta["levels"]
-    _copy_metadata(Path(source), Path(path), [*levels, *meta.get("finer", [])])
-    root = zarr.open(path, mode="r+")
-    first = root if isinstance(root, zarr.Array) else root[levels[0]]
-    _store(array, first, jobs)
-    for finer, coarser in zip(levels, levels[1:], strict=False):
-        made = _coarser(_dask().from_zarr(root[finer]), root[coarser].shape)
-        _store(made.astype(root[coarser].dtype), root[coarser], jobs)
-    for level in meta.get("finer", []):
+    levels, finer = meta["levels"], meta.get("finer", [])
+    _copy_metadata(Path(source), Path(path), [*levels, *finer])
+    for level in finer:
         shutil.rmtree(Path(path) / level)
-    if meta.get("finer"):
-        _leave_out(root, meta["finer"])
+    if levels == [""]:
+        made = zarr.open_array(path, mode="r+")
+        if array.dtype != made.dtype:
+            made = zarr.create_array(path, overwrite=True, **_form(made, array.dtype))
+        _store(array, made, jobs)
+        return
+    # What a group remembers of its arrays is that of the source until it is gathered anew.
+    was_gathered = zarr.open_group(path, mode="r").metadata.consolidated_metadata is not None
+    root = zarr.open_group(path, mode="r+", use_consolidated=False)
+    for level in levels if array.dtype != root[levels[0]].dtype else ():
+        root.create_array(level, overwrite=True, **_form(root[level], array.dtype))
+    _store(array, root[levels[0]], jobs)
+    for whole, coarser in zip(levels, levels[1:], strict=False):
+        means = _coarser(_dask().from_zarr(root[whole]), root[coarser].shape)
+        _store(means.astype(root[coarser].dtype), root[coarser], jobs)
+    if finer:
+        _leave_out(root, finer)
+    if was_gathered:
+        zarr.consolidate_metadata(path)
+
+
+def _form(array: Any, dtype: np.dtype) -> dict[str, Any]:
+    """Return how an array of another dtype is made that is else like a given one."""
+    form = {"shape": array.shape, "chunks": array.chunks, "dtype": dtype}
+    form |= {"attributes": dict(array.attrs), "zarr_format": array.metadata.zarr_format}
+    if array.metadata.zarr_format == 3:
+        form |= {"shards": array.shards, "dimension_names": array.metadata.dimension_names}
+    return form
 
 
 def _copy_metadata(source: Path, target: Path, arrays: list[str]) -> None:
@@ -182,16 +205,11 @@ def _leave_out(root: Any, finer: list[str]) -> None:
     root.attrs.update(attributes)
 
 
-def _save_new(path: str, array: Any, like: Picture, jobs: int | None) -> None:
+def _save_new(path: str, array: Any, jobs: int | None) -> None:
     """Save an array whose chunks are chosen here."""
-    zarr, da = _zarr(), _dask()
-    data = array if hasattr(array, "dask") else da.from_array(array, chunks="auto")
+    data = array if hasattr(array, "dask") else _dask().from_array(array, chunks="auto")
     sizes = tuple(max(c) for c in data.chunks)
-    made = zarr.create_array(path, shape=data.shape, chunks=sizes, dtype=data.dtype)
-    if isinstance(like.origin, tuple):
-        source = like.origin[0]
-        if is_array_in_store(Path(source)):
-            made.attrs.update(dict(zarr.open(str(source), mode="r").attrs))
+    made = _zarr().create_array(path, shape=data.shape, chunks=sizes, dtype=data.dtype)
     _store(data, made, jobs)
 
 

@@ -199,13 +199,18 @@ def _layout(page: Any, photometric: Any, clear: list[int]) -> dict[str, Any]:
     profile = page.tags.get(34675)
     if profile is not None:
         layout["iccprofile"] = profile.value
-    layout["software"] = page.software or False
+    layout["software"] = page.software.encode() if page.software else False
     layout["extratags"] = [
-        (tag.code, tag.dtype, tag.count, tag.value, True)
+        (tag.code, tag.dtype, *_counted(tag), True)
         for code in _KEPT_TAGS
         if (tag := page.tags.get(code)) is not None
     ]
     return layout
+
+
+def _counted(tag: Any) -> tuple[int, Any]:
+    """Return the count and the value of a tag, of text as bytes, since it need not be ASCII."""
+    return (0, tag.value.encode()) if isinstance(tag.value, str) else (tag.count, tag.value)
 
 
 def _keep_metadata(
