@@ -157,7 +157,8 @@ def save(path: str, array: Any, like: Picture, jobs: int | None) -> None:
     if levels == [""]:
         made = zarr.open_array(path, mode="r+")
         if array.dtype != made.dtype:
-            made = zarr.create_array(path, overwrite=True, **_form(made, array.dtype))
+            form = _form(made, array.dtype) | {"zarr_format": made.metadata.zarr_format}
+            made = zarr.create_array(path, overwrite=True, **form)
         _store(array, made, jobs)
         return
     # What a group remembers of its arrays is that of the source until it is gathered anew.
@@ -178,7 +179,7 @@ def save(path: str, array: Any, like: Picture, jobs: int | None) -> None:
 def _form(array: Any, dtype: np.dtype) -> dict[str, Any]:
     """Return how an array of another dtype is made that is else like a given one."""
     form = {"shape": array.shape, "chunks": array.chunks, "dtype": dtype}
-    form |= {"attributes": dict(array.attrs), "zarr_format": array.metadata.zarr_format}
+    form["attributes"] = dict(array.attrs)
     if array.metadata.zarr_format == 3:
         form |= {"shards": array.shards, "dimension_names": array.metadata.dimension_names}
     return form
