@@ -1,0 +1,212 @@
+"""``sk-n2s denoise``: denoise files, with everything chosen from the noisy data."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..files.formats import STORE, SUFFIXES, check_format, format_of, read, save
+from ..files.picture import Encoder, Picture, Refusal
+from ..files.whole import check_target, write
+from . import _interrupts, _options, _params, _saying
+from ._sources import find_sources, outputs_for
+
+__all__ = ["add", "encoded", "run", "write_like"]
+
+_EXAMPLES = """\
+examples:
+  sk-n2s denoise noisy.tif
+  sk-n2s denoise photo.jpg --effort best -o clean.png
+  sk-n2s denoise recordings 'more/*.tif' -o results
+  sk-n2s denoise stack.ome.tif --series 1 --spacing 4 1 1
+  sk-n2s denoise counts.npy --dtype float32
+  sk-n2s denoise noisy.png --method gaussian --param sigma=1.5
+
+What comes out is what went in, denoised: its dtype, axes, pixel size and names. Each of several
+files is calibrated by itself, since the noise of each may differ; to use the same parameters for
+all, find them once by "calibrate FILE --save-params P.json" and give "--load-params P.json".
+"""
+
+
+def add(commands: Any) -> None:
+    """Add the subcommand."""
+    parser = commands.add_parser(
+        "denoise",
+        help="denoise files, with everything chosen from the noisy data",
+        description="Look at the noise, let denoisers race on the noisy data alone, and average\n"
+        "the best. Says what was chosen, and how good the result is estimated to be.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "images",
+        nargs="+",
+        metavar="IMAGE",
+        help=f"noisy data ({SUFFIXES}), folders of such files, or patterns",
+    )
+    parser.add_argument(
+        "--effort",
+        default="balanced",
+        choices=("fast", "balanced", "best"),
+        help="how many denoisers race; default: balanced",
+    )
+    parser.add_argument(
+        "--method",
+        choices=("auto", *_options.DENOISERS),
+        default="auto",
+        metavar="NAME",
+        help=f"one denoiser instead of a race: {', '.join(_options.DENOISERS)}",
+    )
+    parser.add_argument(
+        "--param",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a parameter of --method, as sigma=1.5; again for each",
+    )
+    parser.add_argument(
+        "--load-params", metavar="FILE", help="denoise by what calibrate --save-params wrote"
+    )
+    parser.add_argument(
+        "--noise", type=_options.positive, metavar="SIGMA", help="standard deviation, if known"
+    )
+    parser.add_argument(
+        "--spacing",
+        type=_options.positive,
+        nargs="+",
+        metavar="D",
+        help="how far entries are apart along each axis, as 4 1 1 for slices that are far apart; "
+        "default: as the file says",
+    )
+    _options.add_input(parser)
+    _options.add_output(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Denoise each file, and go on after one that cannot be."""
+    if args.method == "auto" and args.param:
+        raise Refusal("--param: belongs to --method NAME, and there is none")
+    if args.load_params is not None and args.method != "auto":
+        raise Refusal("--load-params: names a method as well, leave --method out")
+    method = _params.method_of(args)
+    sources, several = find_sources(args.images)
+    targets = outputs_for(sources, several, args.out)
+    if len(sources) == 1:
+        _denoise(sources[0], targets[0], args, method)
+        return 0
+    failed = []
+    for source, target in zip(sources, targets, strict=True):
+        try:
+            _denoise(source, target, args, method)
+        except Exception as error:
+            from . import reason_of
+
+            reason = reason_of(error)
+            failed.append(str(source))
+            print(f"sk-n2s: error: {reason}", file=sys.stderr, flush=True)
+            if args.json:
+                _saying.record({"file": str(source), "error": reason})
+    if failed:
+        names = ", ".join(failed[:5]) + (", ..." if len(failed) > 5 else "")
+        print(
+            f"sk-n2s: error: {len(failed)} of {len(sources)} files failed: {names}", file=sys.stderr
+        )
+    return 1 if failed else 0
+
+
+def _denoise(
+    source: Path, output: Path, args: argparse.Namespace, method: _params.Method | None
+) -> None:
+    """Denoise one file."""
+    check_target(output, [source], "output")
+    noisy = read(source, _options.options_of(args, lazily=format_of(source) == STORE))
+    dtype = _options.dtype_of(args, noisy)
+    check_format(output, noisy, dtype)
+    axes, note = _options.channel_axis(args, noisy)
+    for text in (*noisy.notes, note):
+        if text:
+            _saying.line(f"{source}: {text}" if len(args.images) > 1 else text, args.json)
+    noisy.notes.clear()
+    shape = " × ".join(map(str, noisy.array.shape))
+    if not sys.stderr.isatty():
+        _saying.line(f"denoising {source}: {shape}, {noisy.dtype}", args.json)
+    if method is None:
+        from ..auto import AutoDenoiser
+
+        fitted: Any = AutoDenoiser(
+            args.effort,
+            noise=args.noise,
+            spacing=args.spacing or _spacing(noisy, axes),
+            n_jobs=args.jobs,
+            **axes,
+        )
+    else:
+        fitted = method.wrapper(axes, args.noise)
+    _interrupts.begin_work()
+    with _saying.working(f"denoising {source}"):
+        fitted.fit(noisy.array)
+        summary = fitted.summary_ if method is None else str(method)
+        _saying.line(summary, args.json)
+        if method is None and _is_without_noise(fitted):
+            _saying.line("no noise was found, so that there was nothing to take away", args.json)
+        lost = write_like(output, fitted.transform(noisy.array), noisy, dtype, args.jobs)
+    for text in noisy.notes:
+        _saying.line(text, args.json)
+    _saying.line(f"wrote {output}{lost}", args.json)
+    if args.json:
+        found = {} if method is not None else _estimated(fitted)
+        shape_and_dtype = {"shape": noisy.array.shape, "dtype": dtype.name}
+        _saying.record({"file": str(source), "output": str(output), **shape_and_dtype, **axes,
+                        "method": "auto" if method is None else method.name, **found})  # fmt: skip
+
+
+def _spacing(noisy: Picture, axes: dict[str, Any]) -> list[float] | None:
+    """Return the distances of neighbours that the file says, where they differ."""
+    if noisy.spacing is None:
+        return None
+    lone = [a % noisy.array.ndim for a in axes.values() if a is not None]
+    known = [s for a, s in enumerate(noisy.spacing) if a not in lone]
+    if not np.isfinite(known).all() or max(known) == min(known) or max(known) > 100 * min(known):
+        return None
+    return known
+
+
+def _is_without_noise(auto: Any) -> bool:
+    return bool(auto.noise_.is_uniform and auto.noise_.level == 0 and not auto.n_outliers_)
+
+
+def _estimated(auto: Any) -> dict[str, Any]:
+    """Return what is estimated of the result."""
+    return {
+        "noise": str(auto.noise_),
+        "weights": auto.weights_,
+        "estimated_mse": auto.estimated_mse_,
+        "estimated_psnr": auto.estimated_psnr_,
+        "estimated_psnr_interval": auto.estimated_psnr_interval_,
+        "summary": auto.summary_,
+    }
+
+
+def encoded(output: Path, denoised: Any, encoder: Encoder) -> Any:
+    """Return denoised data in the dtype of the file: in blocks if they go to a zarr file."""
+    if not hasattr(denoised, "dask"):
+        return encoder(np.asarray(denoised))
+    if format_of(output) == STORE:
+        return denoised.map_blocks(encoder, dtype=encoder.dtype)
+    return encoder(denoised.compute())
+
+
+def write_like(
+    output: Path, denoised: Any, noisy: Picture, dtype: np.dtype, jobs: int | None
+) -> str:
+    """Write denoised data in the form of the noisy ones, and return what was lost."""
+    encoder = Encoder(dtype, noisy.unit)
+    values = encoded(output, denoised, encoder)
+    write(output, lambda path: save(path, values, noisy, jobs))
+    return encoder.lost
