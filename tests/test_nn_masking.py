@@ -7,7 +7,7 @@ from sklearn.base import clone
 
 from sk_n2s import CheckerboardPartition, ColumnPartition, GridPartition, PairPartition
 from sk_n2s import RandomPartition as Random
-from sk_n2s.masking import BlindSpotPartition
+from sk_n2s.masking import BlindSpotPartition, LatticePartition
 from sk_n2s.masking.fills import MeanFill, MedianFill, RandomFill, ZeroFill
 from sk_n2s.masking.views import ViewPlan
 from sk_n2s.nn import Masker
@@ -22,6 +22,7 @@ MODES = {
 PARTITIONS = [
     None,
     CheckerboardPartition(),
+    LatticePartition(5),
     ColumnPartition(3),
     Random(4, random_state=0),
     GridPartition((1, 3)),

@@ -4,8 +4,8 @@ All work on the data's own scale and return an array of the same shape and dtype
 strength in the unit of the data has the default None, which takes it from the noise level
 that the data suggest. What a denoiser says of itself is declared by `declare`: those with an
 attribute ``exact`` have a J-invariant form that costs one pass, those with a reach can be run
-on pieces of the data. `RegressionDenoiser`, which learns, is an estimator; `bm3d` calls a
-package that has its own licence.
+on pieces of the data. `RegressionDenoiser` and `DirectionsDenoiser`, which learn, are estimators;
+`bm3d` calls a package that has its own licence.
 """
 
 from .adaptive import bilateral, nl_means

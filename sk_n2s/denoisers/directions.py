@@ -76,7 +76,8 @@ class DirectionsDenoiser(ArrayTransformer):
         A function that denoises the images of components, in the place of the combination. They
         come in units of their noise, the level of which is 1: for instance
         ``partial(nl_ridge, sigma=1.0)``. It is given all of them if it has a parameter
-        `channel_axis`, and otherwise one at a time.
+        `channel_axis`, and otherwise one at a time. Where edges are sharp, patches do better than
+        windows, and take a hundred times longer.
     noise : float or array-like of shape (n_volumes,), default=None
         The standard deviation of the noise, in the unit of the data, of all volumes or of each.
         None takes it from the singular values.

@@ -126,7 +126,8 @@ class LatticePartition(Partition):
 
     def order(self, X: np.ndarray, axes: AxesToCut = None) -> list[int]:  # noqa: D102
         (_, shape), steps = self._fitting(X, axes)
-        return list(_spread(int(self.n_splits), steps, tuple(n - 1 for n in shape)))
+        n_splits = int(self.n_splits)
+        return list(_spread(n_splits, steps, tuple(min(n - 1, n_splits) for n in shape)))
 
 
 def default_partition(X: np.ndarray, axes: tuple[int, ...]) -> Partition:
