@@ -100,16 +100,16 @@ def _differences(first: np.ndarray, second: np.ndarray, lone: list[int]) -> dict
             pairs = np.take(centred, range(n - 1), axis) * np.take(centred, range(1, n), axis)
             correlations[axis] = float(np.nanmean(pairs)) / deviation**2
     bound = _NEAR_ZERO + _ERRORS / np.sqrt(known.size)
-    axis = max(correlations, key=lambda a: abs(correlations[a]), default=None)
+    worst = max(correlations, key=lambda a: abs(correlations[a]), default=None)
     verdict = "the difference looks like white noise"
-    if axis is not None and correlations[axis] > bound:
+    if worst is not None and correlations[worst] > bound:
         verdict = (
-            f"the difference is not white: neighbours along axis {axis} are alike, as where "
+            f"the difference is not white: neighbours along axis {worst} are alike, as where "
             "structure was taken away, or where the noise is correlated"
         )
-    elif axis is not None and correlations[axis] < -bound:
+    elif worst is not None and correlations[worst] < -bound:
         verdict = (
-            f"the difference is not white: neighbours along axis {axis} are opposite, as where "
+            f"the difference is not white: neighbours along axis {worst} are opposite, as where "
             "some of the noise is still there"
         )
     found = {"mean": mean, "standard_deviation": deviation, "correlations": correlations}
