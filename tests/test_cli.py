@@ -1,6 +1,8 @@
+import io as io_
 import os
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ import tifffile
 from skimage import data, io
 
 from sk_n2s import JInvariantWrapper
-from sk_n2s.cli import main
+from sk_n2s.cli import _saying, main
 from sk_n2s.denoisers import gaussian, median, tv
 
 
@@ -225,3 +227,18 @@ def test_as_a_process(folder):
     assert done.returncode == 2
     assert done.stderr == "sk-n2s: error: none.png: there is no such file\n"
     assert main(["calibrate", "grey.png", "-o", "out.png"]) == 0
+
+
+def test_a_terminal_shows_what_is_being_done(monkeypatch):
+    class Terminal(io_.StringIO):
+        def isatty(self):
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setattr(_saying, "_EVERY", 0.01)
+    with _saying.working("denoising a.png"):
+        while "0 s" not in terminal.getvalue():
+            time.sleep(0.01)
+    assert terminal.getvalue().startswith("\rdenoising a.png ... 0 s")
+    assert terminal.getvalue().endswith("\r\033[K")  # the line is free again

@@ -213,6 +213,7 @@ ARGUMENTS = [
     (["denoise", "good.png", "--memory-limit", "1e-6"], "more than --memory-limit 1e-06"),
     (["denoise", "good.png", "--spacing", "inf"], "inf is not a positive number"),
     (["denoise", "good.png", "--spacing", "1", "2", "3"], "spacing="),
+    (["denoise", "good.png", "--method", "tv", "--spacing", "1"], "belongs to the race"),
     (["denoise", "good.png", "--channel-axis", "9"], "channel_axis=9 is not an axis"),
     (["denoise", "good.png", "--channel-axis", "x"], "x is neither the number of an axis"),
     (["denoise", "good.png", "--batch-axis", "0", "--channel-axis", "0"], "axis"),

@@ -100,13 +100,18 @@ def _differences(first: np.ndarray, second: np.ndarray, lone: list[int]) -> dict
             pairs = np.take(centred, range(n - 1), axis) * np.take(centred, range(1, n), axis)
             correlations[axis] = float(np.nanmean(pairs)) / deviation**2
     bound = _NEAR_ZERO + _ERRORS / np.sqrt(known.size)
-    alike = [axis for axis, value in correlations.items() if abs(value) > bound]
-    verdict = (
-        f"the difference is not white: neighbours along axis {alike[0]} are alike, as where "
-        "structure was taken away, or where the noise is correlated"
-        if alike
-        else "the difference looks like white noise"
-    )
+    worst = max(correlations, key=lambda a: abs(correlations[a]), default=None)
+    verdict = "the difference looks like white noise"
+    if worst is not None and correlations[worst] > bound:
+        verdict = (
+            f"the difference is not white: neighbours along axis {worst} are alike, as where "
+            "structure was taken away, or where the noise is correlated"
+        )
+    elif worst is not None and correlations[worst] < -bound:
+        verdict = (
+            f"the difference is not white: neighbours along axis {worst} are opposite, as where "
+            "some of the noise is still there"
+        )
     found = {"mean": mean, "standard_deviation": deviation, "correlations": correlations}
     return {**found, "verdict": verdict}
 

@@ -95,6 +95,8 @@ def run(args: argparse.Namespace) -> int:
     if args.load_params is not None and args.method != "auto":
         raise Refusal("--load-params: names a method as well, leave --method out")
     method = _params.method_of(args)
+    if method is not None and args.spacing is not None:
+        raise Refusal(f"--spacing: belongs to the race of denoisers, and {method.name} has none")
     sources, several = find_sources(args.images)
     targets = outputs_for(sources, several, args.out)
     if len(sources) == 1:

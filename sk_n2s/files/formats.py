@@ -147,9 +147,24 @@ def check_format(path: Path, like: Picture, dtype: np.dtype) -> None:
     _module(path).check(path, like, dtype)
 
 
+def _left_out(path: str, kind: str, like: Picture) -> list[str]:
+    """Return what becomes of that which is beside the array, in words."""
+    notes = []
+    if like.alpha is not None:
+        carried = "carried through as it is" if kind in ("images", "tiff") else "not written"
+        notes.append(f"the alpha channel is {carried}")
+    said = like.origin["kept"] if like.kind == "images" else like.origin
+    if kind != like.kind and said:
+        notes.append(
+            f"what the file says of sizes and names is not written to {format_of(Path(path))}"
+        )
+    return notes
+
+
 def save(path: str, array: Any, like: Picture, jobs: int | None) -> None:
     """Save an array, already of the dtype of the file, in the format that the path names."""
     kind = _MODULES[format_of(Path(path))]
+    like.notes += _left_out(path, kind, like)
     if kind != like.kind:
         like = Picture(
             upright(array, like.orientation),

@@ -49,7 +49,6 @@ def read(path: Path, options: Options) -> Picture:
     if array.ndim == 3 and array.shape[-1] in (2, 4):
         array, alpha = array[..., :-1], array[..., -1]
         array = array[..., 0] if array.shape[-1] == 1 else array
-        notes.append("the alpha channel is carried through as it is")
     array = array.astype(dtype, copy=True)
     coloured = array.ndim == 3
     return Picture(

@@ -175,9 +175,13 @@ class Encoder:
         # The nearest float to the largest int64 lies above it.
         top = values.dtype.type(high)
         top = top if int(top) <= high else np.nextafter(top, values.dtype.type(0))
-        outside = int(np.count_nonzero((values < low) | (values > top)))
+        inside = (values >= low) & (values <= top)
+        if self.dtype.kind == "f":
+            inside |= np.isnan(values)
+        else:
+            values = np.where(np.isnan(values), 0, values)
         with self._lock:
-            self.clipped += outside
+            self.clipped += values.size - int(np.count_nonzero(inside))
         return np.clip(values, low, top).astype(self.dtype)
 
     @property

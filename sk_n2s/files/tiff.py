@@ -140,7 +140,6 @@ def _described(tif: Any, series: Any, array: np.ndarray, notes: list[str]) -> Pi
     if clear and clear[-1] in (1, 2) and len(clear) == 1:
         alpha = np.take(array, -1, axis=samples)
         array = np.delete(array, -1, axis=samples)
-        notes.append("the alpha channel is carried through as it is")
         if array.shape[axes.index("S")] == 1:
             array, axes, samples = array.squeeze(samples), axes.replace("S", ""), None
     origin = _Origin(
