@@ -160,3 +160,18 @@ def test_public_names_are_there():
     for name in sk_n2s.__all__:
         assert getattr(sk_n2s, name).__doc__
     assert (Path(sk_n2s.__path__[0]) / "py.typed").exists()
+
+
+def test_the_command_line_starts_without_what_it_may_not_need():
+    late = ("sklearn", "scipy", "skimage", "matplotlib", "torch")
+    code = f"import sys, sk_n2s.cli; print([m for m in {late} if m in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
+def test_names_are_found_where_they_are_promised():
+    assert set(sk_n2s.__all__) <= set(dir(sk_n2s))
+    for name in sk_n2s.__all__:
+        assert getattr(sk_n2s, name).__name__ == name
+    with pytest.raises(AttributeError, match="no attribute 'Denoiser'"):
+        _ = sk_n2s.Denoiser
