@@ -387,6 +387,20 @@ def test_a_package_that_is_missing_is_named(package, extra, suffix, hostile, cap
         assert f"pip install 'sk_n2s[{extra}]'" in _refusal(argv, capsys)
 
 
+@pytest.mark.parametrize(
+    "error", [ValueError("requires the 'imagecodecs' package"), ImportError("No module")]
+)
+def test_a_codec_that_is_missing_is_named(error, hostile, capsys, monkeypatch):
+    monkeypatch.chdir(hostile)
+
+    def asarray(*args, **kwargs):
+        raise error
+
+    monkeypatch.setattr(tifffile.TiffPageSeries, "asarray", asarray)
+    reason = _refusal(["denoise", "constant.tif"], capsys)
+    assert "is compressed by NONE, which needs imagecodecs: pip install 'sk_n2s[tiff]'" in reason
+
+
 def test_zarr_arrays_that_are_too_large(tmp_path, capsys, monkeypatch):
     zarr = pytest.importorskip("zarr")
     pytest.importorskip("dask")
