@@ -370,6 +370,37 @@ def _save_valid(path, X):
         pytest.importorskip("nibabel").Nifti1Image(X, np.eye(4)).to_filename(path)
 
 
+@pytest.mark.parametrize(
+    ("package", "extra", "suffix"),
+    [("pandas", "tables", ".csv"), ("nibabel", "nifti", ".nii.gz"), ("astropy.io", "fits", ".fits"),
+     ("zarr", "dask", ".zarr")],
+)  # fmt: skip
+def test_a_package_that_is_missing_is_named(package, extra, suffix, hostile, capsys, monkeypatch):
+    monkeypatch.chdir(hostile)
+    monkeypatch.setitem(sys.modules, package, None)
+    name = (
+        "empty.zarr" if suffix == ".zarr" else "text.csv" if suffix == ".csv" else "some" + suffix
+    )
+    if not os.path.exists(name):
+        monkeypatch.setattr("sk_n2s.files.formats._check_file", lambda path: None)
+    for argv in (["noise", name], ["denoise", "good.png", "-o", f"out{suffix}"]):
+        assert f"pip install 'sk_n2s[{extra}]'" in _refusal(argv, capsys)
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("requires the 'imagecodecs' package"), ImportError("No module")]
+)
+def test_a_codec_that_is_missing_is_named(error, hostile, capsys, monkeypatch):
+    monkeypatch.chdir(hostile)
+
+    def asarray(*args, **kwargs):
+        raise error
+
+    monkeypatch.setattr(tifffile.TiffPageSeries, "asarray", asarray)
+    reason = _refusal(["denoise", "constant.tif"], capsys)
+    assert "is compressed by NONE, which needs imagecodecs: pip install 'sk_n2s[tiff]'" in reason
+
+
 def test_zarr_arrays_that_are_too_large(tmp_path, capsys, monkeypatch):
     zarr = pytest.importorskip("zarr")
     pytest.importorskip("dask")

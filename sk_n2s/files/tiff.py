@@ -76,8 +76,8 @@ def read(path: Path, options: Options) -> Picture:
             _check_whole(path, tif, series)
             try:
                 array = series.asarray()
-            except (ValueError, RuntimeError) as error:
-                if "imagecodecs" not in str(error):
+            except (ValueError, RuntimeError, ImportError) as error:
+                if not isinstance(error, ImportError) and "imagecodecs" not in str(error):
                     raise
                 raise Refusal(
                     f"{path}: is compressed by {page.compression.name}, which needs imagecodecs: "
