@@ -280,6 +280,31 @@ def test_sparse_and_dense_tables_have_the_same_directions(center):
         np.testing.assert_allclose(denoiser.fit_transform(kind(counts)), dense, atol=1e-3)
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_tables_larger_than_memory_have_the_same_directions(table, dtype):
+    da = pytest.importorskip("dask.array")
+    noisy = (table[1] + 100).astype(dtype)
+    lazy = da.from_array(noisy, chunks=(70, 25))
+    for denoiser in (LowRankDenoiser(), LowRankDenoiser(3, shrinkage=None, center=False)):
+        found = denoiser.fit(lazy).transform(lazy)
+        assert found.dtype == dtype
+        np.testing.assert_allclose(
+            found.compute(),
+            denoiser.fit_transform(noisy),
+            atol=1e-3 if dtype == np.float32 else 1e-8,
+        )
+    with pytest.raises(TypeError, match="ConditionalGaussianDenoiser needs its table in memory"):
+        ConditionalGaussianDenoiser().fit(lazy)
+    with pytest.raises(ValueError, match="dask array with NaN"):
+        LowRankDenoiser(noise=1.0).fit(da.where(lazy > 105, np.nan, lazy))
+
+
+def test_more_components_than_are_looked_for_at_first():
+    clean = low_rank(700, 600, 90, seed=5)
+    noisy = clean + 0.5 * np.random.default_rng(0).normal(size=clean.shape)
+    assert LowRankDenoiser().fit(noisy).rank_ == 90
+
+
 def test_candidates_share_one_decomposition(table):
     known = Once()
     made = [LowRankDenoiser(r).fit_shared(table[1], known) for r in (1, 3, 4)]

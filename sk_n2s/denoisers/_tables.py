@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, validate_data
 
+from .._utils.lazy import is_lazy
 from .._utils.once import Once
 
 __all__ = ["TableDenoiser"]
@@ -107,6 +108,11 @@ class TableDenoiser(TransformerMixin, BaseEstimator):
 
     def _table(self, X: Any, reset: bool) -> Any:
         """Return data as a table of floats."""
+        if is_lazy(X):
+            raise TypeError(
+                f"{type(self).__name__} needs its table in memory, and X is a dask array: give "
+                "X.compute(), or use LowRankDenoiser, which works block by block."
+            )
         kinds = self.__sklearn_tags__().input_tags
         table = validate_data(
             self,

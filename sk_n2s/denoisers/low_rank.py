@@ -9,10 +9,12 @@ import numpy as np
 from scipy import sparse
 from sklearn.decomposition import PCA, TruncatedSVD
 from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import validate_data
 
 from .._utils.arrays import has_nan
+from .._utils.lazy import as_float_data, in_memory, is_lazy
 from .._utils.once import Once
-from ..noise.table import estimate_table_noise
+from ..noise.table import check_table, estimate_table_noise
 from ._tables import TableDenoiser
 
 __all__ = ["LowRankDenoiser", "optimal_shares"]
@@ -82,7 +84,9 @@ class LowRankDenoiser(TableDenoiser):
     Notes
     -----
     Missing entries are predicted by what is kept, again and again until they settle. Tables that
-    are longer than 512 along both sides are decomposed by random projections, up to rank 64.
+    are longer than 512 along both sides are decomposed by random projections, up to rank 64; whole,
+    if all of these stand out. Of a dask array some blocks of samples are in memory at a time;
+    `transform` then returns a dask array.
     Candidates of a search that differ in `rank`, `shrinkage` and `noise` alone share one
     decomposition of each view.
 
@@ -135,11 +139,14 @@ class LowRankDenoiser(TableDenoiser):
         level = float("nan")
         if self.rank is None or self.shrinkage is not None:
             level = self.noise if self.noise is not None else known.get("noise", lambda: _level(X))
-        if not sparse.issparse(X) and has_nan(X):
+        if isinstance(X, np.ndarray) and has_nan(X):
             found, weights = self._completed(X, level)
         else:
             found = self._decomposed(X, known)
             weights = self._weights(found.values, X.shape, level)
+            if self.rank is None and len(weights) == len(found.values) < most:  # there are more
+                found = self._decomposed(X, known, most)
+                weights = self._weights(found.values, X.shape, level)
         rank = len(weights)
         return {
             "mean_": found.mean,
@@ -150,12 +157,12 @@ class LowRankDenoiser(TableDenoiser):
             "noise_": level,
         }
 
-    def _decomposed(self, X: Any, known: Once) -> Decomposition:
+    def _decomposed(self, X: Any, known: Once, fewest: int = 0) -> Decomposition:
         """Return as much of a decomposition as is asked for."""
-        short = min(X.shape)
-        whole = short <= _SMALL or (self.rank or 0) > _MOST
+        whole = min(X.shape) <= _SMALL or max(self.rank or 0, fewest) > _MOST
         k = min(X.shape[0] - self.center, X.shape[1]) if whole else _MOST
-        return known.get((k, self.center), lambda: _decompose(X, k, self.center))
+        decompose = _decompose_blocks if is_lazy(X) else _decompose
+        return known.get((k, self.center), lambda: decompose(X, k, self.center))
 
     def _weights(self, values: np.ndarray, shape: tuple[int, int], level: float) -> np.ndarray:
         """Return by what share of itself each singular value that is kept is kept."""
@@ -191,8 +198,18 @@ class LowRankDenoiser(TableDenoiser):
                 break
         return found, weights
 
-    def _denoise(self, X: Any) -> np.ndarray:
+    def _table(self, X: Any, reset: bool) -> Any:
+        if not is_lazy(X):
+            return super()._table(X, reset)
+        validate_data(self, X, reset=reset, skip_check_array=True)
+        table = as_float_data(X)
+        check_table(table)
+        return table.rechunk({1: -1})
+
+    def _denoise(self, X: Any) -> Any:
         told = self.mean_.astype(X.dtype), self.components_.astype(X.dtype), self.weights_
+        if is_lazy(X):
+            return X.map_blocks(_projected, *told, dtype=X.dtype)
         if sparse.issparse(X) or not has_nan(X):
             return _projected(X, *told)
         missing = np.isnan(X)
@@ -208,10 +225,12 @@ class LowRankDenoiser(TableDenoiser):
 
 
 def _level(X: Any) -> float:
-    """Return the level of the noise, of a sparse table from rows that are spread over it."""
-    if not sparse.issparse(X):
+    """Return the level of the noise; of sparse and dask tables from rows spread over them."""
+    if isinstance(X, np.ndarray):
         return estimate_table_noise(X)
     step = -(-X.shape[0] * X.shape[1] // _READ)
+    if is_lazy(X):
+        return estimate_table_noise(in_memory([X[::step]])[0])
     rows = X[::step].toarray()
     return estimate_table_noise(rows[:, rows.any(axis=0)])
 
@@ -221,18 +240,39 @@ def _decompose(X: Any, k: int, center: bool) -> Decomposition:
     whole = k >= min(X.shape) - 1
     settings: dict[str, Any] = {"n_components": k, "random_state": 0}
     if center:
+        # Products of single precision lose what a large mean leaves of the digits.
+        mean = np.zeros(X.shape[1], X.dtype)
+        if isinstance(X, np.ndarray) and X.dtype == np.float32:
+            mean = X.mean(axis=0, dtype=np.float64).astype(np.float32)
+            X = X - mean
         solver = "covariance_eigh" if whole else "arpack" if sparse.issparse(X) else "randomized"
         if whole and X.shape[1] > X.shape[0]:
             solver = "arpack" if sparse.issparse(X) else "full"
         with np.errstate(invalid="ignore"):  # shares of a variance that is 0, not used here
             found = PCA(svd_solver=solver, iterated_power=4, **settings).fit(X)
-        return Decomposition(found.mean_, found.singular_values_, found.components_)
+        return Decomposition(found.mean_ + mean, found.singular_values_, found.components_)
     if whole and not sparse.issparse(X):
         _, values, directions = np.linalg.svd(X, full_matrices=False)
         return Decomposition(np.zeros(X.shape[1], X.dtype), values, directions)
     settings["n_components"] = min(k, min(X.shape) - 1)
     found = TruncatedSVD(algorithm="arpack", **settings).fit(X)
     return Decomposition(np.zeros(X.shape[1], X.dtype), found.singular_values_, found.components_)
+
+
+def _decompose_blocks(X: Any, k: int, center: bool) -> Decomposition:
+    """Return the same of a dask array of blocks of samples, each of which is loaded once."""
+    table = X.astype(np.float64)
+    total, products = in_memory([table.sum(axis=0), table.T @ table])
+    if not np.isfinite(products).all():
+        raise ValueError(
+            "X is a dask array with NaN or an infinity: missing entries of a table are predicted "
+            "where it is in memory, give X.compute()."
+        )
+    mean = total / X.shape[0] if center else np.zeros(X.shape[1])
+    values, vectors = np.linalg.eigh(products - X.shape[0] * np.outer(mean, mean))
+    values = np.sqrt(np.maximum(values[::-1][:k], 0))
+    directions = vectors[:, ::-1][:, :k].T
+    return Decomposition(*(part.astype(X.dtype) for part in (mean, values, directions)))
 
 
 def optimal_shares(values: np.ndarray, shape: tuple[int, int], level: float) -> np.ndarray:
