@@ -242,3 +242,17 @@ def test_a_terminal_shows_what_is_being_done(monkeypatch):
             time.sleep(0.01)
     assert terminal.getvalue().startswith("\rdenoising a.png ... 0 s")
     assert terminal.getvalue().endswith("\r\033[K")  # the line is free again
+
+
+def test_a_report_of_what_was_done(folder, capsys):
+    options = ["--method", "gaussian", "--param", "sigma=1.5", "-o", "clean.png"]
+    assert main(["denoise", "grey.png", *options, "--report", "seen.html"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "wrote seen.html"
+    page = (folder / "seen.html").read_text(encoding="utf-8")
+    assert page.startswith("<!DOCTYPE html>")
+    assert "sigma=1.5" in page
+    for report, why in (("seen.txt", "ends in .html"), ("no/seen.html", "does not exist")):
+        assert main(["denoise", "grey.png", *options, "--report", report]) == 2
+        assert why in capsys.readouterr().err
+    assert main(["denoise", "grey.png", "deep.tif", "--report", "seen.html"]) == 2
+    assert "is of one image" in capsys.readouterr().err

@@ -25,6 +25,7 @@ examples:
   sk-n2s denoise stack.ome.tif --series 1 --spacing 4 1 1
   sk-n2s denoise counts.npy --dtype float32
   sk-n2s denoise noisy.png --method gaussian --param sigma=1.5
+  sk-n2s denoise noisy.png --report noisy.html
 
 What comes out is what went in, denoised: its dtype, axes, pixel size and names. Each of several
 files is calibrated by itself, since the noise of each may differ; to use the same parameters for
@@ -83,6 +84,11 @@ def add(commands: Any) -> None:
         help="how far entries are apart along each axis, as 4 1 1 for slices that are far apart; "
         "default: as the file says",
     )
+    parser.add_argument(
+        "--report",
+        metavar="FILE",
+        help="an HTML file that shows whether to trust the result; of one image",
+    )
     _options.add_input(parser)
     _options.add_output(parser)
     parser.set_defaults(run=run)
@@ -99,6 +105,8 @@ def run(args: argparse.Namespace) -> int:
         raise Refusal(f"--spacing: belongs to the race of denoisers, and {method.name} has none")
     sources, several = find_sources(args.images)
     targets = outputs_for(sources, several, args.out)
+    if args.report is not None and len(sources) > 1:
+        raise Refusal(f"--report: is of one image, and there are {len(sources)}")
     if len(sources) == 1:
         _denoise(sources[0], targets[0], args, method)
         return 0
@@ -127,6 +135,7 @@ def _denoise(
 ) -> None:
     """Denoise one file."""
     check_target(output, [source], "output")
+    report = None if args.report is None else _checked_report(Path(args.report), [source, output])
     noisy = read(source, _options.options_of(args, lazily=format_of(source) == STORE))
     dtype = _options.dtype_of(args, noisy)
     check_format(output, noisy, dtype)
@@ -161,11 +170,34 @@ def _denoise(
     for text in noisy.notes:
         _saying.line(text, args.json)
     _saying.line(f"wrote {output}{lost}", args.json)
+    if report is not None:
+        _write_report(report, fitted, noisy.array)
+        _saying.line(f"wrote {report}", args.json)
     if args.json:
         found = {} if method is not None else _estimated(fitted)
         shape_and_dtype = {"shape": noisy.array.shape, "dtype": dtype.name}
         _saying.record({"file": str(source), "output": str(output), **shape_and_dtype, **axes,
                         "method": "auto" if method is None else method.name, **found})  # fmt: skip
+
+
+def _checked_report(path: Path, others: list[Path]) -> Path:
+    """Return where a report goes, or refuse it before anything is computed."""
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise Refusal(f"--report {path}: give a name that ends in .html")
+    check_target(path, others, "report")
+    return path
+
+
+def _write_report(path: Path, fitted: Any, noisy: Any) -> None:
+    """Write the report on a result, whole or not at all."""
+    from ..report import report_of
+
+    html = report_of(fitted, noisy).html
+
+    def save_html(place: str) -> None:
+        Path(place).write_text(html, encoding="utf-8")
+
+    write(path, save_html)
 
 
 def _spacing(noisy: Picture, axes: dict[str, Any]) -> list[float] | None:
