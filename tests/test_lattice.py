@@ -2,7 +2,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sk_n2s import GridPartition, JInvariantWrapper, SelfSupervisedSearchCV, check_j_invariance
@@ -37,6 +37,7 @@ def shortest(labels, reach):
     return least
 
 
+@settings(deadline=None)
 @given(shapes)
 def test_default_sets_are_disjoint_and_cover_data_of_any_lengths(shape):
     if max(shape) == 1:
@@ -95,6 +96,7 @@ def test_many_axes_are_quick_and_short_ones_take_no_part():
     assert good_steps(16, (0, 16, 0, 16, 16)) == (0, 1, 0, 3, 5)
 
 
+@settings(deadline=None)
 @given(shapes, st.integers(2, 20), st.data())
 def test_a_piece_at_multiples_of_the_period_is_divided_as_in_the_whole(shape, n_splits, data):
     partition = LatticePartition(n_splits)

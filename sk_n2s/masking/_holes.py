@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 import numpy as np
 from scipy import ndimage, sparse
 from scipy.sparse.linalg import cg
@@ -16,6 +18,9 @@ _TENSION = 0.1
 
 #: The steps of a solver, and how near to the solution it stops, as a share of what was to solve.
 _MOST_STEPS, _NEAR = 200, 1e-4
+
+#: SciPy before 1.12 has another name for the tolerance.
+_TOLERANCE = {"rtol" if "rtol" in inspect.signature(cg).parameters else "tol": _NEAR}
 
 
 def stretched(X: np.ndarray, visible: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
@@ -79,7 +84,7 @@ def bent(X: np.ndarray, holes: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
     matrix = (1 - _TENSION) * (of_holes.T @ of_holes) + _TENSION * of_holes[in_holes]
     right = (1 - _TENSION) * (of_holes.T @ goal) + _TENSION * goal[in_holes]
     scale = sparse.diags(1 / matrix.diagonal())
-    found, _ = cg(matrix, right, x0=values[hole], rtol=_NEAR, maxiter=_MOST_STEPS, M=scale)
+    found, _ = cg(matrix, right, x0=values[hole], maxiter=_MOST_STEPS, M=scale, **_TOLERANCE)
     result = X.copy()
     result[holes] = found
     return result
