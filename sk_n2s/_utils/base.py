@@ -240,6 +240,11 @@ class BaseDenoiser(ArrayTransformer):
         -------
         ndarray of that shape
             What it works on.
+
+        Raises
+        ------
+        ValueError
+            If the mask does not fit the data.
         """
         return X
 

@@ -248,11 +248,15 @@ class JInvariantWrapper(DenoiserParameters, BaseDenoiser):
             exact = self.method == "exact"
         if partition is None:
             partition = default_of_tables(X) if found.is_table else default_partition(X, axes)
-        fill = (check_table_fill if found.is_table else check_fill)(self.fill)
+        fill = self._checked_fill(found)
         fill.check(len(axes))
         plan = ViewPlan(partition, fill, axes, exact)
         plan.get_n_splits(X)  # a partition that does not fit says so now
         return plan
+
+    def _checked_fill(self, axes: Axes) -> Fill:
+        """Return the fill that the parameter stands for."""
+        return (check_table_fill if axes.is_table else check_fill)(self.fill)
 
     def _thinning_plan(self, X: Any, thinning: Thinning, axes: Axes) -> ThinningPlan:
         """Return how data are thinned."""
@@ -273,7 +277,7 @@ class JInvariantWrapper(DenoiserParameters, BaseDenoiser):
             )
         thinning.check(X)
         thinning.get_n_splits(X)
-        fill = (check_table_fill if axes.is_table else check_fill)(self.fill)
+        fill = self._checked_fill(axes)
         given = getattr(thinning, "noise", None)
         noise = self.noise if given is None else given
         return ThinningPlan(thinning, fill, axes.cut, lambda data: noise_of(noise, data, axes))
@@ -371,8 +375,8 @@ class JInvariantWrapper(DenoiserParameters, BaseDenoiser):
         reach = reach_of(self.denoiser, self.denoiser_params, len(axes))
         if reach is None:
             return None
-        fill = (check_table_fill if self.axes(ndim).is_table else check_fill)(self.fill)
-        around = fill.reach + (BLEND_REACH if self.output == "blend" else 0)
+        around = self._checked_fill(self.axes(ndim)).reach
+        around += BLEND_REACH if self.output == "blend" else 0
         return reach._replace(distance=tuple(d + around for d in reach.distance))
 
     @property
@@ -426,24 +430,7 @@ class JInvariantWrapper(DenoiserParameters, BaseDenoiser):
     def _as_data(self, X: Any) -> Any:
         return self.shown(as_float_data(X, accept_sparse=self.kind == "table"))
 
-    def shown(self, X: Any) -> Any:
-        """Return data with what is outside `mask` missing.
-
-        Parameters
-        ----------
-        X : ndarray of float
-            The data.
-
-        Returns
-        -------
-        ndarray of that shape
-            What is worked on.
-
-        Raises
-        ------
-        ValueError
-            If `mask` does not fit the data.
-        """
+    def shown(self, X: Any) -> Any:  # noqa: D102
         if self.mask is None:
             return X
         if is_lazy(X) or sparse.issparse(X):
@@ -453,25 +440,7 @@ class JInvariantWrapper(DenoiserParameters, BaseDenoiser):
             )
         return np.where(check_mask(self.mask, X), X, X.dtype.type(np.nan))
 
-    def transform(self, X: Any) -> Any:
-        """Denoise.
-
-        Parameters
-        ----------
-        X : array-like or dask array
-            The noisy data, with as many axes as those given to `fit`, of any lengths; a dask
-            array is denoised block by block, when it is computed.
-
-        Returns
-        -------
-        ndarray of the shape of `X`
-            The denoised data, as floats on the scale of `X`.
-
-        Raises
-        ------
-        TypeError, ValueError
-            If `X` is not valid, or the denoiser fails.
-        """
+    def transform(self, X: Any) -> Any:  # noqa: D102
         denoised = self._denoise(self._checked(X))
         if self.mask is None:
             return denoised

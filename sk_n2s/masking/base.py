@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import replace
+from numbers import Integral
+from typing import Any, ClassVar
 
 import numpy as np
+from sklearn.utils import check_random_state
 
-__all__ = ["AxesToCut", "Index", "Partition", "Period", "Sets", "spread_out"]
+__all__ = ["AxesToCut", "Index", "Partition", "Period", "Sets", "seeded", "spread_out"]
 
 #: What selects entries of an array: a tuple of slices, or a boolean array of its shape.
 Index = Any
@@ -30,6 +33,9 @@ class Partition(ABC):
     of channels is left whole (a pixel is hidden in all channels together), and so is an
     axis of independent items.
     """
+
+    #: Whether entries are hidden without those whose noise may depend on theirs.
+    hides_singly: ClassVar[bool] = False
 
     @abstractmethod
     def get_n_splits(self, X: np.ndarray, axes: AxesToCut = None) -> int:
@@ -185,3 +191,11 @@ def spread_out(n: int) -> list[int]:
     bits = max(1, (n - 1).bit_length())
     order = (int(f"{k:0{bits}b}"[::-1], 2) for k in range(2**bits))
     return [k for k in order if k < n]
+
+
+def seeded(drawing: Any) -> Any:
+    """Return a frozen dataclass with a `random_state`, the same at every call."""
+    if isinstance(drawing.random_state, Integral):
+        return drawing
+    seed = check_random_state(drawing.random_state).randint(2**31)
+    return replace(drawing, random_state=int(seed))

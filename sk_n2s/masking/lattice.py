@@ -7,6 +7,7 @@ from functools import cache
 from itertools import combinations, combinations_with_replacement, product
 from math import gcd, isqrt, prod
 from numbers import Integral
+from typing import ClassVar
 
 import numpy as np
 
@@ -64,6 +65,8 @@ class LatticePartition(Partition):
            [3, 0, 2, 4, 1],
            [4, 1, 3, 0, 2]])
     """
+
+    hides_singly: ClassVar[bool] = True
 
     n_splits: int = _N_SPLITS
     steps: tuple[int, ...] | None = None

@@ -9,19 +9,19 @@ A new partition is a subclass of `Partition` with two methods.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from itertools import product
 from math import prod
 from numbers import Integral
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from scipy.stats import qmc
 from sklearn.utils import check_random_state
 
 from .._utils.arrays import along, check_axis, per_axis
-from .base import AxesToCut, Index, Partition, Period, Sets
+from .base import AxesToCut, Index, Partition, Period, Sets, seeded
 
 __all__ = [
     "Partition",
@@ -121,6 +121,8 @@ class GridPartition(Partition):
     array([[0, 1, 0, 1],
            [2, 3, 2, 3]])
     """
+
+    hides_singly: ClassVar[bool] = True
 
     stride: int | tuple[int, ...] = STRIDE
 
@@ -255,10 +257,7 @@ class RandomPartition(Partition):
             yield hidden, hidden
 
     def drawn(self) -> Partition:  # noqa: D102
-        if isinstance(self.random_state, Integral):
-            return self
-        seed = check_random_state(self.random_state).randint(2**31)
-        return replace(self, random_state=int(seed))
+        return seeded(self)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils import check_random_state
 
-from .base import AxesToCut, Index, Partition, Sets
+from .base import AxesToCut, Index, Partition, Sets, seeded
 from .fills import Fill, ZeroFill, check_fill
 from .partitions import RandomPartition, spread_over_grid
 
@@ -105,10 +105,7 @@ class BlockPartition(Partition):
         return max(self._counts(X, axes))  # each sample and each feature is hidden once
 
     def drawn(self) -> Partition:  # noqa: D102
-        if isinstance(self.random_state, Integral):
-            return self
-        seed = check_random_state(self.random_state).randint(2**31)
-        return BlockPartition(self.n_splits, int(seed))
+        return seeded(self)
 
 
 @dataclass(frozen=True)

@@ -19,19 +19,18 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from scipy import sparse
-from sklearn.utils import check_random_state
 
 from .._utils.arrays import block_sums, has_nan
 from .._utils.once import Once
 from .._utils.tiling import Piece
-from .base import AxesToCut, Period
+from .base import AxesToCut, Period, seeded
 from .fills import Fill
 from .views import View, total_of_all
 
@@ -50,6 +49,9 @@ class Thinning(ABC):
 
     A subclass is a frozen dataclass with the fields `n_splits` and `random_state`.
     """
+
+    #: Nothing is hidden.
+    hides_singly: ClassVar[bool] = False
 
     n_splits: int
     random_state: Any
@@ -161,10 +163,7 @@ class Thinning(ABC):
 
     def drawn(self) -> Thinning:
         """Return the same with a seed, so that all candidates of a search see the same parts."""
-        if isinstance(self.random_state, Integral):
-            return self
-        seed = check_random_state(self.random_state).randint(2**31)
-        return replace(self, random_state=int(seed))  # type: ignore[type-var]
+        return seeded(self)
 
     def __deepcopy__(self, memo: dict) -> Thinning:
         # A thinning does not change: clones of an estimator share it.
@@ -248,13 +247,21 @@ class ThinningPlan:
         return self.fill(X, np.isnan(X), self.axes) if has_nan(X) else X
 
 
-def _check_fraction(thinning: Any) -> None:
-    """Raise where a fraction is none."""
-    fraction = thinning.fraction
-    if not isinstance(fraction, Real) or not 0 < float(fraction) < 1:
-        raise ValueError(
-            f"fraction={fraction!r} of {type(thinning).__name__} must lie between 0 and 1."
-        )
+class _Divided(Thinning):
+    """Base class of those whose parts add up to the data, a fraction of which is shown."""
+
+    fraction: float
+
+    @property
+    def factor(self) -> float:  # noqa: D102
+        return (1 - self.fraction) / self.fraction
+
+    def check(self, X: Any) -> None:  # noqa: D102
+        fraction = self.fraction
+        if not isinstance(fraction, Real) or not 0 < float(fraction) < 1:
+            raise ValueError(
+                f"fraction={fraction!r} of {type(self).__name__} must lie between 0 and 1."
+            )
 
 
 def _measured(X: Any) -> np.ndarray:
@@ -265,7 +272,6 @@ def _measured(X: Any) -> np.ndarray:
 
 def _check_counts(thinning: Any, X: Any) -> None:
     """Raise where data are no counts."""
-    _check_fraction(thinning)
     values = _measured(X)
     name = type(thinning).__name__
     if values.size and values.min() < 0:
@@ -301,7 +307,7 @@ def _divided(X: Any, draw: Callable[[np.ndarray, Any], np.ndarray]) -> tuple[Any
 
 
 @dataclass(frozen=True)
-class BinomialThinning(Thinning):
+class BinomialThinning(_Divided):
     """Counts: each goes to the part that is shown with probability `fraction`.
 
     For noise that is Poisson: photons, ions, molecules. Where counts vary more than that,
@@ -340,11 +346,8 @@ class BinomialThinning(Thinning):
     n_splits: int = 4
     random_state: Any = 0
 
-    @property
-    def factor(self) -> float:  # noqa: D102
-        return (1 - self.fraction) / self.fraction
-
     def check(self, X: Any) -> None:  # noqa: D102
+        super().check(X)
         _check_counts(self, X)
 
     def thin(self, X: Any, rng: np.random.Generator, noise: Callable) -> tuple[Any, Any]:  # noqa: D102
@@ -352,7 +355,7 @@ class BinomialThinning(Thinning):
 
 
 @dataclass(frozen=True)
-class NegativeBinomialThinning(Thinning):
+class NegativeBinomialThinning(_Divided):
     """Counts whose variance is larger than their mean: μ + overdispersion · μ².
 
     Parameters
@@ -377,19 +380,14 @@ class NegativeBinomialThinning(Thinning):
     n_splits: int = 4
     random_state: Any = 0
 
-    @property
-    def factor(self) -> float:  # noqa: D102
-        return (1 - self.fraction) / self.fraction
-
     def check(self, X: Any) -> None:  # noqa: D102
+        super().check(X)
         _check_counts(self, X)
         _check_per_feature(self, "overdispersion", X, least=0.0)
 
     def thin(self, X: Any, rng: np.random.Generator, noise: Callable) -> tuple[Any, Any]:  # noqa: D102
-        given = np.asarray(self.overdispersion, float)
-
         def draw(x: np.ndarray, features: Any) -> np.ndarray:
-            spread = given if not given.ndim else given[features]
+            spread = _of_features(self.overdispersion, features)
             size = 1 / np.maximum(spread, 1e-12)
             share = rng.beta(self.fraction * size, (1 - self.fraction) * size, x.shape)
             share = np.where(spread > 1e-9, share, self.fraction)
@@ -399,7 +397,7 @@ class NegativeBinomialThinning(Thinning):
 
 
 @dataclass(frozen=True)
-class GammaThinning(Thinning):
+class GammaThinning(_Divided):
     """Multiplicative noise with a gamma distribution, as speckle has.
 
     Parameters
@@ -420,12 +418,8 @@ class GammaThinning(Thinning):
     n_splits: int = 4
     random_state: Any = 0
 
-    @property
-    def factor(self) -> float:  # noqa: D102
-        return (1 - self.fraction) / self.fraction
-
     def check(self, X: Any) -> None:  # noqa: D102
-        _check_fraction(self)
+        super().check(X)
         _check_per_feature(self, "shape", X, least=np.finfo(float).tiny)
         values = _measured(X)
         if values.size and values.min() < 0:
@@ -435,10 +429,8 @@ class GammaThinning(Thinning):
             )
 
     def thin(self, X: Any, rng: np.random.Generator, noise: Callable) -> tuple[Any, Any]:  # noqa: D102
-        given = np.asarray(self.shape, float)
-
         def draw(x: np.ndarray, features: Any) -> np.ndarray:
-            shape = given if not given.ndim else given[features]
+            shape = _of_features(self.shape, features)
             return x * rng.beta(self.fraction * shape, (1 - self.fraction) * shape, x.shape)
 
         return _divided(X, draw)
@@ -480,6 +472,12 @@ class GaussianThinning(Thinning):
         z = model.sample(signal, int(rng.integers(2**31))).astype(X.dtype, copy=False)
         alpha = X.dtype.type(self.alpha)
         return X + alpha * z, X - z / alpha
+
+
+def _of_features(given: Any, features: Any) -> np.ndarray:
+    """Return a parameter of features: one number for all, or that of each."""
+    values = np.asarray(given, float)
+    return values[features] if values.ndim else values
 
 
 def _check_per_feature(thinning: Any, name: str, X: Any, least: float) -> None:

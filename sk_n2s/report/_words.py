@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from ..masking.partitions import GridPartition
 from ..noise.assumptions import check_assumptions
 from ..risk.adapters import as_denoiser
 from ..risk.error_estimate import ErrorEstimate
@@ -135,7 +134,8 @@ def assumed_wrongly(shown: Shown) -> list[str]:
     if axes.is_table or not hasattr(shown.estimator, "cv_results_"):
         return []
     partition = denoiser.partition
-    trusts = partition is None or isinstance(partition, GridPartition)
+    # A name stands for a partition that was found in the data.
+    trusts = not isinstance(partition, str) and (partition is None or partition.hides_singly)
     found = check_assumptions(
         shown.before, channel_axis=axes.channel, batch_axis=axes.batch, correlation=trusts
     )

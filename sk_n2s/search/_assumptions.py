@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from .._utils.warn import warn
 from ..losses import Loss, cross_validated_error, poisson_deviance, squared_error
-from ..masking.lattice import LatticePartition
-from ..masking.partitions import GridPartition
 from ..noise.assumptions import NoiseAssumptionWarning, check_assumptions
 from ._candidates import Group
 
@@ -39,5 +37,4 @@ def _trusts_neighbours(group: Group) -> bool:
     if noise is not None:  # estimated from more of the data, or the user's
         return denoiser.noise is not None and not noise.is_correlated
     # A name stands for a partition that was found in the data.
-    near = isinstance(group.plan.partition, GridPartition | LatticePartition)
-    return near and not isinstance(denoiser.partition, str)
+    return group.plan.partition.hides_singly and not isinstance(denoiser.partition, str)
