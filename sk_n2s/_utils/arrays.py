@@ -19,8 +19,10 @@ __all__ = [
     "block_sums",
     "check_axis",
     "check_mask",
+    "check_table_axes",
     "has_nan",
     "in_range",
+    "mean_of_measured",
     "per_axis",
     "products_over",
     "split_axes",
@@ -262,3 +264,18 @@ def check_mask(mask: Any, X: Any) -> np.ndarray:
     if not inside.any():
         raise ValueError("mask is False everywhere, which leaves nothing to denoise.")
     return inside
+
+
+def mean_of_measured(X: np.ndarray, axes: int | tuple[int, ...]) -> np.ndarray:
+    """Return means along axes that stay, of what was measured; 0 where nothing was."""
+    count = np.count_nonzero(~np.isnan(X), axis=axes, keepdims=True)
+    return np.nansum(X, axis=axes, keepdims=True) / np.maximum(count, 1)
+
+
+def check_table_axes(ndim: int) -> None:
+    """Raise where data with so many axes are no table."""
+    if ndim != 2:
+        raise ValueError(
+            f"X has {ndim} axes, and a table has two, samples and features: set "
+            'kind="array" for data whose entries have neighbours, or reshape X.'
+        )

@@ -11,7 +11,7 @@ from sklearn.utils import Tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from .arrays import as_float_array, split_axes
+from .arrays import as_float_array, check_table_axes, split_axes
 from .callbacks import CallbackSupportMixin
 from .lazy import is_lazy
 from .readable import call_text, for_printers, is_printing
@@ -51,11 +51,7 @@ def _of_table(ndim: int, channel_axis: int | None, batch_axis: int | None) -> Ax
                 f"{name}={axis!r} has no meaning for a table, whose axes are samples and "
                 f'features: leave it out, or set kind="array".'
             )
-    if ndim != 2:
-        raise ValueError(
-            f"X has {ndim} axes, and a table has two, samples and features: set "
-            'kind="array" for data whose entries have neighbours, or reshape X.'
-        )
+    check_table_axes(ndim)
     return Axes(None, None, (), True)
 
 

@@ -13,6 +13,7 @@ from sklearn.utils.validation import _check_feature_names_in, check_is_fitted, v
 
 from .._utils.lazy import is_lazy
 from .._utils.once import Once
+from ._traits import Traits
 
 __all__ = ["TableDenoiser"]
 
@@ -29,6 +30,11 @@ class TableDenoiser(TransformerMixin, BaseEstimator):
     feature_names_in_ : ndarray of str
         Their names, if they have such.
     """
+
+    @property
+    def _sk_n2s_traits(self) -> tuple[Any, Traits]:
+        """What the denoiser says of itself: it works in compiled code."""
+        return self, Traits(releases_gil=True)
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Learn from a table.

@@ -246,65 +246,55 @@ class RowBlocks:
         The table.
     known : Once, default=None
         What was learnt from it before.
+    factor : float, default=1.0
+        What the answer is multiplied by.
     """
 
-    def __init__(self, estimator: Any, X: Any, known: Once | None = None):
+    def __init__(self, estimator: Any, X: Any, known: Once | None = None, factor: float = 1.0):
+        self._name = name_of(estimator)
         if not is_estimator(estimator):
             raise TypeError(
-                f"{name_of(estimator)} needs a dense table, and X is sparse: give X.toarray(), or "
+                f"{self._name} needs a dense table, and X is sparse: give X.toarray(), or "
                 "a denoiser that takes sparse tables, such as LowRankDenoiser."
             )
-        self.shape, self._rows, self._dtype = X.shape, X, X.dtype
-        self._steps: list[Any] = []
-        for step in map(clone, _flat_steps(estimator)):
-            is_last = isinstance(step, TableDenoiser)
-            if not is_last and not hasattr(step, "inverse_transform"):
+        self.shape, self._dtype, self._factor = X.shape, X.dtype, factor
+        self._back: list[Callable] = []
+        steps = list(map(clone, _flat_steps(estimator)))
+        for step in steps:
+            if isinstance(step, TableDenoiser):
+                if step is not steps[-1]:
+                    raise TypeError(
+                        f"{name_of(step)} has to be the last step of a pipeline of sparse data."
+                    )
+                self._back.append(_fitted(step, X, known).transform)
+            elif hasattr(step, "inverse_transform"):
+                X = step.fit_transform(X)
+                self._back.append(step.inverse_transform)
+            else:
                 raise TypeError(
                     f"{name_of(step)} has no inverse_transform, by which its answer to a sparse "
                     "table could be worked out for some rows at a time: give X.toarray()."
                 )
-            X = _fitted(step, X, known) if is_last else step.fit_transform(X)
             known = None
-            self._steps.append(step)
-            if is_last:
-                break
-            self._rows = X
-        if len(self._steps) < len(_flat_steps(estimator)):
-            raise TypeError(
-                f"{name_of(self._steps[-1])} has to be the last step of a pipeline of sparse data."
-            )
+        self._rows = X
 
     def __getitem__(self, rows: slice) -> np.ndarray:
         answer = self._rows[rows]
-        for step in reversed(self._steps):
-            is_last = isinstance(step, TableDenoiser)
-            answer = step.transform(answer) if is_last else step.inverse_transform(answer)
+        for back in reversed(self._back):
+            answer = back(answer)
         expected = (len(range(*rows.indices(self.shape[0]))), self.shape[1])
         if answer.shape != expected:
             raise ValueError(
-                f"{name_of(self._steps[0])} returned an array of shape {answer.shape} for data of "
+                f"{self._name} returned an array of shape {answer.shape} for data of "
                 f"shape {expected}: a denoiser must keep the shape."
             )
         if not np.isfinite(answer).all():
-            raise ValueError(f"{name_of(self._steps[-1])} returned NaN or an infinity.")
-        return np.asarray(answer, self._dtype)
-
-    def __mul__(self, factor: float) -> Scaled:
-        return Scaled(self, factor)
+            raise ValueError(f"{self._name} returned NaN or an infinity.")
+        answer = np.asarray(answer, self._dtype)
+        return answer if self._factor == 1 else answer * answer.dtype.type(self._factor)
 
     def all(self) -> np.ndarray:
         """Return the whole answer, which is dense."""
         rows = max(1, _ROWS_OF // self.shape[1])
         blocks = [self[k : k + rows] for k in range(0, self.shape[0], rows)]
         return np.concatenate(blocks)
-
-
-class Scaled:
-    """An answer by rows, multiplied by a factor."""
-
-    def __init__(self, answer: RowBlocks, factor: float):
-        self._answer, self._factor = answer, factor
-
-    def __getitem__(self, rows: slice) -> np.ndarray:
-        block = self._answer[rows]
-        return block * block.dtype.type(self._factor)

@@ -10,11 +10,11 @@ from sklearn.covariance import ledoit_wolf
 from sklearn.utils import Tags
 from sklearn.utils._param_validation import Interval
 
-from .._utils.arrays import as_float_array, has_nan
+from .._utils.arrays import as_float_array, check_table_axes, has_nan, mean_of_measured
 from .._utils.once import Once
-from ..noise.table import check_table, estimate_table_noise_model
+from ..noise.table import feature_levels
 from ._tables import TableDenoiser
-from .traits import Traits
+from ._traits import Traits
 
 __all__ = [
     "ConditionalGaussianDenoiser",
@@ -159,10 +159,7 @@ class ConditionalGaussianDenoiser(TableDenoiser):
     def _level(self, X: np.ndarray, known: Once) -> np.ndarray:
         """Return the level of the noise of each feature."""
         if self.noise is None:
-            model = known.get("model", lambda: estimate_table_noise_model(X))
-            variance = np.asarray(model.variance(np.where(np.isnan(X), 0, X)))
-            mean = np.broadcast_to(variance, X.shape).mean(axis=0, dtype=np.float64)
-            return np.sqrt(mean)
+            return known.get("levels", lambda: feature_levels(X))
         level = np.asarray(self.noise, dtype=np.float64)
         if level.ndim and level.shape != (X.shape[1],):
             raise ValueError(
@@ -177,15 +174,14 @@ class ConditionalGaussianDenoiser(TableDenoiser):
         centred = X.astype(np.float64) - self.mean_
         if has_nan(X):
             # What is missing has a noise without end, which leaves it out of account.
-            found = Normal(self.mean_, self.covariance_, np.linalg.inv(self.covariance_))
-            centred = conditional(centred, found.precision)[0]
+            centred = conditional(centred, np.linalg.inv(self.covariance_))[0]
         return (centred @ self.gain_ + self.mean_).astype(X.dtype, copy=False)
 
     def _blind(self, X: Any) -> np.ndarray:
         """Return the J-invariant prediction of each entry of a table."""
         self._validate_params()
         X = as_float_array(X)
-        check_table(X)
+        check_table_axes(X.ndim)
         if len(X) < 2:
             raise ValueError(
                 f"X has {len(X)} sample: there is no other to learn from how features are related."
@@ -266,9 +262,7 @@ def fitted_normal(X: np.ndarray, shrinkage: float | None) -> Normal:
     if not has_nan(X):
         return _of_complete(X, shrinkage)
     missing = np.isnan(X)
-    count = np.maximum(np.count_nonzero(~missing, axis=0), 1)
-    mean = np.where(missing, 0, X).sum(axis=0) / count
-    found = _of_complete(np.where(missing, mean, X), shrinkage)
+    found = _of_complete(np.where(missing, mean_of_measured(X, 0), X), shrinkage)
     for _ in range(_ROUNDS):
         complete = conditional(X - found.mean, found.precision)[0] + found.mean
         found = _of_complete(complete, shrinkage)

@@ -11,12 +11,12 @@ from sklearn.utils._param_validation import Interval
 
 from .._utils.arrays import as_float_array, check_axis, has_nan
 from .._utils.base import ArrayTransformer
-from ..noise.table import estimate_table_noise_model
+from ..noise.table import feature_levels
 from ._bands import bands, best_weights, images_of
+from ._traits import Traits
 from .calling import apply_denoiser
 from .conditional import blind_prediction, conditional, fitted_normal, prediction_from_others
 from .low_rank import optimal_shares
-from .traits import Traits
 
 __all__ = ["DirectionsDenoiser"]
 
@@ -337,10 +337,7 @@ class DirectionsDenoiser(ArrayTransformer):
         """Return the level of the noise of each volume."""
         n = table.shape[1]
         if self.noise is None:
-            some = table[:: max(1, len(table) // max(_LOOKED_AT, _TALL * n))]
-            model = estimate_table_noise_model(some)
-            variance = np.asarray(model.variance(np.where(np.isnan(some), 0, some)))
-            return np.sqrt(np.broadcast_to(variance, some.shape).mean(axis=0, dtype=np.float64))
+            return feature_levels(table[:: max(1, len(table) // max(_LOOKED_AT, _TALL * n))])
         level = np.asarray(self.noise, dtype=np.float64)
         if level.shape not in ((), (n,)) or not (np.isfinite(level) & (level >= 0)).all():
             raise ValueError(

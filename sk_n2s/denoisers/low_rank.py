@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from numbers import Integral, Real
 from typing import Any, NamedTuple
 
@@ -11,10 +12,10 @@ from sklearn.decomposition import PCA, TruncatedSVD
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import validate_data
 
-from .._utils.arrays import has_nan
+from .._utils.arrays import check_table_axes, has_nan
 from .._utils.lazy import as_float_data, in_memory, is_lazy
 from .._utils.once import Once
-from ..noise.table import check_table, estimate_table_noise
+from ..noise.table import estimate_table_noise
 from ._tables import TableDenoiser
 
 __all__ = ["LowRankDenoiser", "optimal_shares"]
@@ -186,16 +187,11 @@ class LowRankDenoiser(TableDenoiser):
                 "learnt from others: leave it out."
             )
         mean = np.nanmean(X, axis=0, dtype=np.float64).astype(X.dtype)
-        deviation = float(np.nanstd(X - mean))
-        shown = np.where(missing, mean, X)
-        for _ in range(_ROUNDS):
+        for shown in _filled(X, mean):
             found = self._decomposed(shown, Once())
             weights = self._weights(found.values, X.shape, level)
             predicted = _projected(shown, found.mean, found.directions[: len(weights)], weights)
-            change = np.sqrt(np.mean(np.square(predicted - shown)[missing]))
-            shown = np.where(missing, predicted, X)
-            if not change > _SETTLED * deviation:
-                break
+            np.copyto(shown, predicted, where=missing)
         return found, weights
 
     def _table(self, X: Any, reset: bool) -> Any:
@@ -203,7 +199,7 @@ class LowRankDenoiser(TableDenoiser):
             return super()._table(X, reset)
         validate_data(self, X, reset=reset, skip_check_array=True)
         table = as_float_data(X)
-        check_table(table)
+        check_table_axes(table.ndim)
         return table.rechunk({1: -1})
 
     def _denoise(self, X: Any) -> Any:
@@ -213,15 +209,22 @@ class LowRankDenoiser(TableDenoiser):
         if sparse.issparse(X) or not has_nan(X):
             return _projected(X, *told)
         missing = np.isnan(X)
-        shown = np.where(missing, told[0], X)
-        deviation = float(np.nanstd(X - told[0]))
-        for _ in range(_ROUNDS):
+        for shown in _filled(X, told[0]):
             denoised = _projected(shown, *told)
-            change = np.sqrt(np.mean(np.square(denoised - shown)[missing]))
-            shown = np.where(missing, denoised, X)
-            if not change > _SETTLED * deviation:
-                break
+            np.copyto(shown, denoised, where=missing)
         return denoised
+
+
+def _filled(X: np.ndarray, mean: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield a table whose gaps are to be written into, again and again until they settle."""
+    missing = np.isnan(X)
+    least = _SETTLED * float(np.nanstd(X - mean))
+    shown = np.where(missing, mean, X)
+    for _ in range(_ROUNDS):
+        before = shown[missing]
+        yield shown
+        if not np.sqrt(np.mean(np.square(shown[missing] - before))) > least:
+            break
 
 
 def _level(X: Any) -> float:

@@ -15,8 +15,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from math import inf
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
+from ._traits import Reach, Traits
 from .calling import is_estimator, signature_of
 
 __all__ = ["Reach", "Traits", "declare", "get_exact_form", "reach_of", "traits_of"]
@@ -25,49 +26,6 @@ Denoiser = TypeVar("Denoiser", bound=Callable)
 
 #: Where a denoiser carries its traits.
 _PLACE = "_sk_n2s_traits"
-
-
-class Reach(NamedTuple):
-    """How far a denoiser looks.
-
-    Attributes
-    ----------
-    distance : tuple of float, one for each axis
-        The largest distance, in entries, from which the answer depends on the data;
-        infinite if there is none.
-    exactly : bool
-        Whether nothing beyond counts at all; otherwise it counts for little.
-    """
-
-    distance: tuple[float, ...]
-    exactly: bool
-
-
-class Traits(NamedTuple):
-    """What was declared of a denoiser; see `declare`.
-
-    Attributes
-    ----------
-    reach : callable, float, tuple or None
-        The distance from which its answer depends on the data, or the rule for it.
-    exactly : bool
-        Whether nothing beyond counts at all.
-    estimates : str or None
-        The parameter whose value None is an estimate from the whole of the data.
-    exact : callable or None
-        The exact J-invariant form.
-    handles_missing : bool
-        Whether that form leaves NaN entries out of account.
-    releases_gil : bool
-        Whether calls in several threads run at the same time.
-    """
-
-    reach: Callable | float | tuple[float, ...] | None = None
-    exactly: bool = True
-    estimates: str | None = None
-    exact: Callable | None = None
-    handles_missing: bool = False
-    releases_gil: bool = False
 
 
 def declare(

@@ -17,7 +17,6 @@ from .._utils.arrays import check_mask, has_nan, per_axis
 from .._utils.base import Axes, BaseDenoiser
 from .._utils.callbacks import Task, with_callbacks
 from .._utils.lazy import as_float_data, in_memory, is_lazy
-from ..denoisers._tables import TableDenoiser
 from ..denoisers.calling import RowBlocks, apply_denoiser, name_of
 from ..denoisers.traits import Reach, get_exact_form, reach_of, traits_of
 from ..losses import squared_error, true_score
@@ -297,7 +296,7 @@ class JInvariantWrapper(DenoiserParameters, BaseDenoiser):
 
     def predict_view(self, view: View) -> np.ndarray:  # noqa: D102
         if sparse.issparse(view.input):
-            by_rows: Any = RowBlocks(self.denoiser, view.input, view.known) * view.factor
+            by_rows: Any = RowBlocks(self.denoiser, view.input, view.known, view.factor)
             return by_rows
         if not view.exact:
             answer = self._refilled(view)[view.where]
@@ -382,8 +381,7 @@ class JInvariantWrapper(DenoiserParameters, BaseDenoiser):
     @property
     def releases_gil(self) -> bool:
         """Whether candidates of this denoiser can share a process, each on its own core."""
-        is_numeric = isinstance(self.denoiser, TableDenoiser)
-        return is_numeric or traits_of(self.denoiser).releases_gil
+        return traits_of(self.denoiser).releases_gil
 
     @property
     def is_j_invariant(self) -> bool:

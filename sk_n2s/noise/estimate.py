@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy import ndimage, special, stats
 
-from .._utils.arrays import split_axes
+from .._utils.arrays import mean_of_measured, split_axes
 from .._utils.lazy import as_float_data, is_lazy
 from .._utils.tiling import sample
 from ._lattice import grey_levels
@@ -222,7 +222,7 @@ def _are_normal(X: np.ndarray, correlation: NoiseCorrelation) -> bool:
     for axis in correlation.lines:
         across = [a for a in correlation.axes if a != axis and X.shape[a] > 1]
         if across:
-            offsets = _mean_of_measured(X, axis)
+            offsets = mean_of_measured(X, axis)
             along = max(across, key=lambda a: X.shape[a])
             fine = offsets - ndimage.uniform_filter1d(offsets, _LINES_AROUND, axis=along)
             if abs(stats.kurtosis(fine, axis=None)) > 2 * np.sqrt(24 / fine.size):
@@ -235,14 +235,8 @@ def _without_lines(
 ) -> np.ndarray:
     """Return data without what is constant along axes, and without a mean."""
     for axis in correlation.lines:
-        X = X - _mean_of_measured(X, axis)
-    return X - _mean_of_measured(X, split_axes(X.ndim, channel, batch)[2])
-
-
-def _mean_of_measured(X: np.ndarray, axes: int | tuple[int, ...]) -> np.ndarray:
-    """Return means along axes that stay, of what was measured; 0 where nothing was."""
-    count = np.count_nonzero(~np.isnan(X), axis=axes, keepdims=True)
-    return np.nansum(X, axis=axes, keepdims=True) / np.maximum(count, 1)
+        X = X - mean_of_measured(X, axis)
+    return X - mean_of_measured(X, split_axes(X.ndim, channel, batch)[2])
 
 
 def _not_of_texture(steepness: float) -> float:

@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._utils.arrays import as_float_array, has_nan
+from .._utils.arrays import as_float_array, check_table_axes, has_nan, mean_of_measured
 from .curve import NoiseCurve
 from .model import NoiseModel
 
-__all__ = ["Spectrum", "check_table", "estimate_table_noise", "estimate_table_noise_model"]
+__all__ = ["estimate_table_noise", "estimate_table_noise_model", "feature_levels"]
 
 #: Features, and entries, that are looked at, at most.
 _FEATURES, _READ = 1024, 2**22
@@ -66,15 +66,6 @@ class Spectrum(NamedTuple):
     is_told: bool
     rest: np.ndarray
     of_features: np.ndarray
-
-
-def check_table(X: Any) -> None:
-    """Raise a ValueError where data are no table of samples by features."""
-    if len(X.shape) != 2:
-        raise ValueError(
-            f"X has {len(X.shape)} axes, and a table has two, samples and features: give "
-            'kind="array" for data whose entries have neighbours, or reshape them.'
-        )
 
 
 def estimate_table_noise(X: Any) -> float:
@@ -141,7 +132,7 @@ def estimate_table_noise_model(X: Any) -> NoiseModel:
         If `X` does not have two axes.
     """
     X = as_float_array(X)
-    check_table(X)
+    check_table_axes(X.ndim)
     if min(X.shape) < 2:
         return NoiseModel(0.0, doubts=[_NO_TAIL])
     part = _part(X).astype(np.float64)
@@ -166,6 +157,13 @@ def estimate_table_noise_model(X: Any) -> NoiseModel:
     return NoiseModel(float(np.sqrt(found.variance)), **told)
 
 
+def feature_levels(X: np.ndarray) -> np.ndarray:
+    """Return the standard deviation of the noise of each feature of a table."""
+    model = estimate_table_noise_model(X)
+    variance = np.asarray(model.variance(np.where(np.isnan(X), 0, X)))
+    return np.sqrt(np.broadcast_to(variance, X.shape).mean(axis=0, dtype=np.float64))
+
+
 def spectrum_of(X: np.ndarray, missing: np.ndarray | None = None) -> Spectrum:
     """Return what of a table stands out of the noise.
 
@@ -173,8 +171,7 @@ def spectrum_of(X: np.ndarray, missing: np.ndarray | None = None) -> Spectrum:
     """
     if missing is None:
         return _spectrum(X)
-    count = np.maximum(np.count_nonzero(~missing, axis=0), 1)
-    shown = np.broadcast_to(np.where(missing, 0, X).sum(axis=0) / count, X.shape)
+    shown = np.broadcast_to(mean_of_measured(X, 0), X.shape)
     drawn = np.random.default_rng(0).standard_normal(X.shape)
     deviation = np.sqrt(np.mean(np.square(X - shown)[~missing]))
     for _ in range(_ROUNDS_OF_GAPS):
