@@ -22,6 +22,7 @@ __all__ = [
     "check_table_axes",
     "has_nan",
     "in_range",
+    "links_along",
     "mean_of_measured",
     "per_axis",
     "products_over",
@@ -279,3 +280,10 @@ def check_table_axes(ndim: int) -> None:
             f"X has {ndim} axes, and a table has two, samples and features: set "
             'kind="array" for data whose entries have neighbours, or reshape X.'
         )
+
+
+def links_along(ndim: int, axes: tuple[int, ...]) -> np.ndarray:
+    """Return which of the 3ⁿ places around an entry are linked to it: the next along some axes."""
+    steps = np.abs(np.indices((3,) * ndim) - 1)
+    others = [a for a in range(ndim) if a not in axes]
+    return (steps.sum(axis=0) <= 1) & ~steps[others].any(axis=0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
+from .._utils.arrays import links_along
 from .._utils.base import Axes
 
 __all__ = ["constant_background"]
@@ -35,14 +36,22 @@ _FEWEST_VALUES = 12
 
 def constant_background(X: np.ndarray, axes: Axes) -> tuple[np.ndarray, list[float]] | None:
     """Return where data are a constant background, and its values; None where there is none."""
+    axis = max(axes.neighbours, key=lambda a: X.shape[a])
+    if np.mean(np.diff(X, axis=axis) == 0) < _EQUAL_PAIRS:
+        return None
+    size = _box(X.ndim, axes, 3)
+    high, low = (
+        f(X, size, mode="nearest") for f in (ndimage.maximum_filter, ndimage.minimum_filter)
+    )
+    is_flat = high == low  # NaN is equal to nothing
     found = np.zeros(X.shape, bool)
     values = []
-    for value in _candidates(X, axes):
+    for value in _candidates(X, is_flat, axes):
         area = _area(X == value, axes)
         if area is not None:
             found |= area
             values.append(value)
-    if not values or _is_without_noise(X, found, axes):
+    if not values or _is_without_noise(X, is_flat, found, axes):
         return None
     return found, values
 
@@ -67,19 +76,12 @@ def _dilated(mask: np.ndarray, axes: Axes, side: int) -> np.ndarray:
     return ndimage.maximum_filter(mask, _box(mask.ndim, axes, side), mode="constant", cval=False)
 
 
-def _candidates(X: np.ndarray, axes: Axes) -> list[float]:
+def _candidates(X: np.ndarray, is_flat: np.ndarray, axes: Axes) -> list[float]:
     """Return the values of which there are whole boxes, the most frequent first."""
-    axis = max(axes.neighbours, key=lambda a: X.shape[a])
-    if np.mean(np.diff(X, axis=axis) == 0) < _EQUAL_PAIRS:
-        return []
     step = tuple(
         slice(None, None, 2) if a in axes.neighbours else slice(None) for a in range(X.ndim)
     )
-    size = _box(X.ndim, axes, 3)
-    high, low = (
-        f(X, size, mode="nearest") for f in (ndimage.maximum_filter, ndimage.minimum_filter)
-    )
-    flat = X[step][(high == low)[step]]  # NaN is equal to nothing
+    flat = X[step][is_flat[step]]
     values, counts = np.unique(flat[~np.isnan(flat)], return_counts=True)
     often = np.argsort(-counts, kind="stable")[:_VALUES]
     enough = _SHARE * X[step].size
@@ -94,10 +96,7 @@ def _area(same: np.ndarray, axes: Axes) -> np.ndarray | None:
     core = _dilated(_eroded(same, axes, side), axes, side) & same
     if np.count_nonzero(core) < max(_LEAST, _SHARE * same.size):
         return None
-    links = ndimage.generate_binary_structure(same.ndim, 1)
-    for axis in range(same.ndim):
-        if axis not in axes.neighbours:
-            links &= np.arange(3).reshape([3 if a == axis else 1 for a in range(same.ndim)]) == 1
+    links = links_along(same.ndim, axes.neighbours)
     # Into corners that no box fits into; along thin lines, no further.
     area = ndimage.binary_dilation(core, links, iterations=side // 2, mask=same)
     around = _dilated(area, axes, 2 * _AROUND + 1) & ~area
@@ -112,15 +111,13 @@ def _area(same: np.ndarray, axes: Axes) -> np.ndarray | None:
     return area | speckle
 
 
-def _is_without_noise(X: np.ndarray, background: np.ndarray, axes: Axes) -> bool:
+def _is_without_noise(
+    X: np.ndarray, is_flat: np.ndarray, background: np.ndarray, axes: Axes
+) -> bool:
     """Return whether the rest is no noisy data: too little, or constant here and there as well."""
     rest = ~background
     if np.count_nonzero(rest) < _LEAST or not _eroded(rest, axes, 3).any():
         return True
     if len(np.unique(X[rest][:: max(1, np.count_nonzero(rest) // 4096)])) < _FEWEST_VALUES:
         return True
-    size = _box(X.ndim, axes, 3)
-    high, low = (
-        f(X, size, mode="nearest") for f in (ndimage.maximum_filter, ndimage.minimum_filter)
-    )
-    return bool(np.mean((high == low)[rest]) > _FLAT_REST)
+    return bool(np.mean(is_flat[rest]) > _FLAT_REST)

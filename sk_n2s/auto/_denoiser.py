@@ -200,9 +200,8 @@ class AutoDenoiser(ReportMixin, LightPickle, BaseDenoiser):
             if settings.is_table:
                 core = TableDenoising(settings, self.noise)
                 denoised = core.fit(in_range(given), progress)
-                known = digest(given), denoised.astype(given.dtype, copy=False)
             elif is_lazy(given):
-                core, known = Blockwise(settings, self.noise), None
+                core, denoised = Blockwise(settings, self.noise), None
                 core.fit(given, progress)
             else:
                 area = area_of(given, mask, settings.axes(given.ndim))
@@ -213,6 +212,8 @@ class AutoDenoiser(ReportMixin, LightPickle, BaseDenoiser):
                     core = Denoising(settings, self._noise_within(area, given))
                     shown, outside = area.cut(given)
                     denoised = area.put_back(core.fit(in_range(shown), progress, outside), given)
+            known = None
+            if denoised is not None:
                 known = digest(given), denoised.astype(given.dtype, copy=False)
         self._remember(X, given)
         way = core.way

@@ -9,12 +9,9 @@ from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
-from joblib import effective_n_jobs
-from sklearn.utils.parallel import Parallel, delayed
 
 from .._utils.arrays import has_nan
 from .._utils.callbacks import Task
-from .._utils.threads import with_threads
 from .._utils.tiling import middle
 from ..denoisers import lichi
 from ..j_invariance.wrapper import JInvariantWrapper
@@ -24,6 +21,7 @@ from ..masking.views import NothingVisible
 from ..noise.model import NoiseModel, check_noise
 from ..risk.error_estimate import ErrorEstimate, ratio_of_means, summarise
 from ..stacking import SelfSupervisedStacker
+from ._average import average_of
 from ._gaps import LEFT, DenoisedFill, SmoothFill
 from ._members import COSTLY, Members, cheap_for_all, members
 from ._scale import Scale
@@ -256,20 +254,11 @@ class Race:
 
     def _average(self, shown: _Shown) -> np.ndarray:
         """Return the average of those denoisers that have a weight."""
-        n_jobs = self._settings.n_jobs
-        found = Parallel(n_jobs=n_jobs, prefer="threads")(
-            delayed(with_threads)(
-                effective_n_jobs(n_jobs),
-                _denoised,
-                self._wrapped(shown.members[name], None, shown.fill),
-                shown.X,
-            )
-            for name in self.weights
-        )
-        total = np.zeros_like(shown.X)
-        for weight, each in zip(self.weights.values(), found, strict=True):
-            total += total.dtype.type(weight) * each
-        return self._restored(total, self.stabilizer)
+        members = {
+            name: self._wrapped(shown.members[name], None, shown.fill) for name in self.weights
+        }
+        average = average_of(members, self.weights, shown.X, self._settings.n_jobs)
+        return self._restored(average, self.stabilizer)
 
     def _estimate(
         self,
@@ -325,7 +314,3 @@ def _unstabilised(
         step = (stabilizer.transform(X) - stabilizer.transform(X - gain)) / gain
         slope = (slope + step) / 2
     return 2 * noise.variance(X) * back * derivative * slope
-
-
-def _denoised(wrapper: JInvariantWrapper, X: np.ndarray) -> np.ndarray:
-    return wrapper.fit(X).transform(X)

@@ -5,12 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from joblib import effective_n_jobs
-from sklearn.utils.parallel import Parallel, delayed
 
 from .._utils.arrays import has_nan
 from .._utils.callbacks import Task
-from .._utils.threads import with_threads
 from ..denoisers import ConditionalGaussianDenoiser, DiffusionDenoiser, LowRankDenoiser
 from ..denoisers._tables import TableDenoiser
 from ..j_invariance.wrapper import JInvariantWrapper
@@ -19,6 +16,7 @@ from ..noise.model import NoiseModel, check_noise
 from ..risk.error_estimate import ErrorEstimate, summarise
 from ..risk.noise_level import noise_of
 from ..stacking import SelfSupervisedStacker
+from ._average import average_of
 from ._members import as_it_is
 from ._settings import Settings
 
@@ -33,6 +31,8 @@ _MOST_FEATURES, _MOST_SAMPLES = 2048, 20_000
 
 #: The race is run on this many samples, spread over the table; all are denoised then.
 _RACED = 4096
+
+_AS_IT_IS = "as it is"
 
 
 class TableDenoising:
@@ -78,9 +78,8 @@ class TableDenoising:
         self.noise = noise_of(self._given, X, self.settings.axes(X.ndim))
         unit = self._unit(X)
         shown = X / unit
-        names = self._members(X.shape)
         stacker = SelfSupervisedStacker(
-            [(name, _wrapped(member)) for name, member in names.items()],
+            list(self._members(X.shape).items()),
             noise=NoiseModel(1.0),
             n_jobs=self.settings.n_jobs,
         )
@@ -88,24 +87,18 @@ class TableDenoising:
         output, divergence = stacker.fit_with_divergence(shown[part], progress)
         self.weights = {name: w for name, w in stacker.weights_.items() if w}
         self.scores = {name: -s - 1.0 for name, s in stacker.scores_.items()}
-        whole = output.shape == X.shape
-        denoised = output if whole else self._average(shown)
-        denoised = denoised * unit
+        denoised = unit * (output if output.shape == X.shape else self._average(shown))
         # The divergence is that of data whose noise is 1: the gain of each entry by itself.
-        shares = np.square(unit)[part] if len(unit) == len(X) else np.square(unit)
-        losses = squared_error(X[part], output * unit[part if len(unit) == len(X) else ...])
-        losses = losses + divergence * shares
-        self.error_estimate = summarise(losses, X[part], denoised[part], self._noise_of(X, part))
+        unit = np.broadcast_to(unit, X.shape)[part]
+        losses = squared_error(X[part], output * unit) + divergence * np.square(unit)
+        noise = check_noise(self.noise, X).within((part, slice(None)))
+        self.error_estimate = summarise(losses, X[part], denoised[part], noise)
         return denoised
 
     def denoise(self, X: np.ndarray) -> np.ndarray:
         """Return what another table comes to."""
         unit = self._unit(X)
         return self._average(X / unit) * unit
-
-    def _noise_of(self, X: np.ndarray, part: slice) -> NoiseModel:
-        """Return the noise of the samples that raced."""
-        return check_noise(self.noise, X).within((part, slice(None)))
 
     def _unit(self, X: np.ndarray) -> np.ndarray:
         """Return the level of the noise, as far as it follows from samples and features."""
@@ -120,29 +113,23 @@ class TableDenoising:
             level = np.sqrt(noise.variance(expected)).astype(X.dtype)
         return np.where(level > 0, level, level.max() or 1)
 
-    def _members(self, shape: tuple[int, int]) -> dict[str, Any]:
+    def _members(self, shape: tuple[int, int]) -> dict[str, JInvariantWrapper]:
         """Return the denoisers that race, by name."""
         n, m = shape
-        found: dict[str, Any] = {"as it is": as_it_is, "low rank": LowRankDenoiser(noise=1.0)}
+        found: dict[str, Any] = {_AS_IT_IS: as_it_is, "low rank": LowRankDenoiser(noise=1.0)}
         if m <= _MOST_FEATURES:
             found["conditional Gaussian"] = ConditionalGaussianDenoiser(noise=1.0)
         for k in _NEIGHBOURS[self.settings.effort]:
             if 2 * k < n <= _MOST_SAMPLES:
                 found[f"diffusion, {k} neighbours"] = DiffusionDenoiser(n_neighbors=k)
-        return found
+        return {name: _wrapped(member) for name, member in found.items()}
 
     def _average(self, shown: np.ndarray) -> np.ndarray:
         """Return the average of those denoisers that have a weight, for a table in its units."""
-        members = self._members(shown.shape)
-        n_jobs = self.settings.n_jobs
-        found = Parallel(n_jobs=n_jobs, prefer="threads")(
-            delayed(with_threads)(effective_n_jobs(n_jobs), _denoised, members.get(name), shown)
-            for name in self.weights
-        )
-        total = np.zeros_like(shown)
-        for weight, each in zip(self.weights.values(), found, strict=True):
-            total += total.dtype.type(weight) * each
-        return total
+        found = self._members(shown.shape)
+        # Of a table that is too small, or too large, for a member it leaves what is there.
+        members = {name: found.get(name, found[_AS_IT_IS]) for name in self.weights}
+        return average_of(members, self.weights, shown, self.settings.n_jobs)
 
 
 def _wrapped(member: Any) -> JInvariantWrapper:
@@ -154,7 +141,3 @@ def _wrapped(member: Any) -> JInvariantWrapper:
 def _takes_gaps(member: TableDenoiser) -> bool:
     """Return whether a denoiser leaves out of account what is missing."""
     return bool(member.__sklearn_tags__().input_tags.allow_nan)
-
-
-def _denoised(member: Any, X: np.ndarray) -> np.ndarray:
-    return X if member is None else _wrapped(member).fit(X).transform(X)

@@ -8,6 +8,8 @@ import numpy as np
 from scipy import ndimage, sparse
 from scipy.sparse.linalg import cg
 
+from .._utils.arrays import links_along
+
 __all__ = ["bent", "stretched", "wide_holes"]
 
 #: Steps at each scale of a membrane, each of which takes so much of the mean of the neighbours.
@@ -58,9 +60,7 @@ def bent(X: np.ndarray, holes: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
     What the holes hold is where the solver begins. A plate under tension: Smith & Wessel,
     "Gridding with continuous curvature splines in tension", Geophysics 55(3):293-305, 1990.
     """
-    links = ndimage.generate_binary_structure(X.ndim, 1)
-    for axis in set(range(X.ndim)) - set(axes):
-        links &= np.arange(3).reshape([3 if a == axis else 1 for a in range(X.ndim)]) == 1
+    links = links_along(X.ndim, axes)
     near = ndimage.binary_dilation(holes, links)
     used = ndimage.binary_dilation(near, links)
     n = np.count_nonzero(used)
