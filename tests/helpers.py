@@ -6,3 +6,10 @@ class Shared(list):
 
     def __deepcopy__(self, memo):
         return self
+
+
+def write_zarr(path, array):
+    """Write an array to a zarr file."""
+    import dask.array as da
+
+    da.asarray(array, chunks="auto").to_zarr(path)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from helpers import Shared
+from helpers import Shared, write_zarr
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
@@ -17,7 +17,7 @@ from sk_n2s import (
     SelfSupervisedHalvingSearchCV,
     SelfSupervisedSearchCV,
 )
-from sk_n2s._utils.lazy import read_zarr, write_zarr
+from sk_n2s._utils.lazy import read_zarr
 from sk_n2s.cli import main
 from sk_n2s.denoisers import (
     DENOISERS,

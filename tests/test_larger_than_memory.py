@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from helpers import write_zarr
 from sklearn.linear_model import Ridge
 
 from sk_n2s import (
@@ -10,7 +11,7 @@ from sk_n2s import (
     SelfSupervisedSearchCV,
     SelfSupervisedStacker,
 )
-from sk_n2s._utils.lazy import read_zarr, write_zarr
+from sk_n2s._utils.lazy import read_zarr
 from sk_n2s.auto import _blockwise
 from sk_n2s.cli import main
 from sk_n2s.denoisers import RegressionDenoiser, gaussian, median

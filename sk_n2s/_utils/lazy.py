@@ -1,15 +1,14 @@
-"""Arrays that are larger than memory: dask arrays, and zarr files.
+"""Arrays that are larger than memory: dask arrays, and those in zarr files.
 
-The only module that knows of dask, and that imports it, where it is used.
+With `sk_n2s.files.stores`, which writes such files, the only module that knows of dask; it imports
+it where it is used.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from functools import partial
 from math import ceil
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,12 +20,11 @@ from .arrays import as_float_array
 __all__ = [
     "as_blocks",
     "as_float_data",
+    "import_zarr",
     "in_memory",
     "is_lazy",
-    "is_zarr_array",
     "map_blocks",
     "read_zarr",
-    "write_zarr",
 ]
 
 #: Bytes of a block, about, that a file is read in.
@@ -124,44 +122,21 @@ def _aligned(sizes: tuple[int, ...], period: int, depth: int) -> tuple[int, ...]
     return tuple(int(n) for n in np.diff([*edges, total]))
 
 
-def read_zarr(path: str) -> Any:
+def read_zarr(path: Any) -> Any:
     """Return an array in a zarr file as a dask array."""
-    array = _dask_array().from_zarr(path)
-    return array.rechunk("auto", block_size_limit=_BLOCK)
+    import_zarr()
+    import dask.array as da
+
+    return da.from_zarr(path).rechunk("auto", block_size_limit=_BLOCK)
 
 
-def is_zarr_array(path: str) -> bool:
-    """Return whether a folder is an array in a zarr file, rather than a group of them."""
+def import_zarr() -> Any:
+    """Return zarr, or name the extra that it and dask come with."""
     try:
-        kind = json.loads((Path(path) / "zarr.json").read_text()).get("node_type")
-    except (OSError, ValueError):
-        return (Path(path) / ".zarray").exists()
-    return kind == "array"
-
-
-def write_zarr(path: str, array: Any, n_jobs: int | None = None) -> None:
-    """Write an array to a zarr file; of a dask array, one block after the other."""
-    da = _dask_array()
-    import dask
-
-    if not is_lazy(array):
-        array = da.from_array(array, chunks="auto")
-    elif any(len(set(sizes[:-1])) > 1 or sizes[-1] > sizes[0] for sizes in array.chunks):
-        # zarr's chunks are all of one size.
-        array = array.rechunk({a: max(sizes) for a, sizes in enumerate(array.chunks)})
-    options: dict[str, Any] = {"scheduler": "threads"}
-    if n_jobs is not None and n_jobs > 0:
-        options["num_workers"] = n_jobs
-    with dask.config.set(options):
-        array.to_zarr(path)
-
-
-def _dask_array() -> Any:
-    try:
-        import dask.array as da
-        import zarr  # noqa: F401
+        import dask.array  # noqa: F401
+        import zarr
     except ImportError as error:
         raise ImportError(
             f"{error.name} is not installed, which zarr files need: pip install 'sk_n2s[dask]'"
         ) from None
-    return da
+    return zarr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from ..files.picture import Refusal
 from ..files.whole import write
 from . import _options
 
-__all__ = ["Method", "method_of", "save_params"]
+__all__ = ["Method", "check_names", "method_of", "save_params"]
 
 _OUTPUTS = ("invariant", "plain", "blend")
 
@@ -31,16 +32,21 @@ class Method:
         from ..denoisers import DENOISERS
         from ..j_invariance.wrapper import JInvariantWrapper
 
-        denoiser = DENOISERS[self.name]
-        plain = JInvariantWrapper(denoiser)
-        has = sorted(plain.get_params(deep=True).keys() - plain.get_params(deep=False).keys())
-        for name in self.params:
-            if name not in has:
-                raise Refusal(f"{self.where}: {self.name} has no {name!r}, it has {', '.join(has)}")
-        return JInvariantWrapper(denoiser, output=self.output, noise=noise, **axes, **self.params)
+        wrapper = JInvariantWrapper(DENOISERS[self.name], output=self.output, noise=noise, **axes)
+        check_names(self.where, self.name, self.params, wrapper)
+        return wrapper.set_params(**self.params)
 
     def __str__(self) -> str:
         return ", ".join([f"by {self.name}", *(f"{k}={v}" for k, v in self.params.items())])
+
+
+def check_names(where: str, denoiser: str, names: Iterable[str], wrapper: Any) -> list[str]:
+    """Return the parameters that a denoiser has, and refuse others."""
+    has = sorted(wrapper.get_params(deep=True).keys() - wrapper.get_params(deep=False).keys())
+    for name in names:
+        if name not in has:
+            raise Refusal(f"{where}: {denoiser} has no {name!r}, it has {', '.join(has)}")
+    return has
 
 
 def method_of(args: argparse.Namespace) -> Method | None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["line", "record", "working"]
+__all__ = ["line", "notes", "record", "working"]
 
 _EVERY = 0.5  # seconds
 
@@ -21,6 +21,12 @@ _EVERY = 0.5  # seconds
 def line(text: str, as_json: bool = False) -> None:
     """Print a line for people, beside the JSON if there is any."""
     print(text, file=sys.stderr if as_json else sys.stdout, flush=True)
+
+
+def notes(texts: list[str], as_json: bool = False, before: str = "") -> None:
+    """Print what there is to say of a file, a line each."""
+    for text in filter(None, texts):
+        line(f"{before}{text}", as_json)
 
 
 def record(values: dict[str, Any]) -> None:

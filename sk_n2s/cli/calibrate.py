@@ -14,7 +14,7 @@ from ..files.formats import SUFFIXES, check_format, read, store_around
 from ..files.picture import Picture, Refusal
 from ..files.whole import check_target, write
 from . import _interrupts, _options, _saying
-from ._params import Method, save_params
+from ._params import Method, check_names, save_params
 from ._sources import default_output
 from .denoise import write_like
 
@@ -88,9 +88,7 @@ def run(args: argparse.Namespace) -> int:
     noisy, clean, output = _given(args)
     figure = _figure(args, output)
     axes, note = _options.channel_axis(args, noisy)
-    for text in (*noisy.notes, note):
-        if text:
-            _saying.line(text, args.json)
+    _saying.notes([*noisy.notes, note], args.json)
     noisy.notes.clear()
     wrapper = _wrapper(args, grid, axes)
 
@@ -207,14 +205,11 @@ def _wrapper(args: argparse.Namespace, grid: dict[str, list], axes: dict[str, An
     wrapper = JInvariantWrapper(
         DENOISERS[args.denoiser], output=args.output, halo=args.halo, **axes
     )
-    has = sorted(wrapper.get_params(deep=True).keys() - wrapper.get_params(deep=False).keys())
+    has = check_names("--param", args.denoiser, grid, wrapper)
     if not grid:
         raise Refusal(
             f"--param: name what to try, as in NAME=0.5,1,2; {args.denoiser} has {', '.join(has)}"
         )
-    for name in grid:
-        if name not in has:
-            raise Refusal(f"--param: {args.denoiser} has no {name!r}, it has {', '.join(has)}")
     return wrapper
 
 

@@ -140,9 +140,7 @@ def _denoise(
     dtype = _options.dtype_of(args, noisy)
     check_format(output, noisy, dtype)
     axes, note = _options.channel_axis(args, noisy)
-    for text in (*noisy.notes, note):
-        if text:
-            _saying.line(f"{source}: {text}" if len(args.images) > 1 else text, args.json)
+    _saying.notes([*noisy.notes, note], args.json, f"{source}: " if len(args.images) > 1 else "")
     noisy.notes.clear()
     shape = " × ".join(map(str, noisy.array.shape))
     if not sys.stderr.isatty():

@@ -73,9 +73,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     shape = " × ".join(map(str, noisy.array.shape))
     print(f"{source}: {shape}, {noisy.dtype}")
-    for text in (*noisy.notes, note):
-        if text:
-            print(text)
+    _saying.notes([*noisy.notes, note])
     if not deviation > 0:
         print("no noise was found" + (f"; {model}" if model.outliers or model.doubts else ""))
         return 0

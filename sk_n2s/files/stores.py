@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .._utils.lazy import read_zarr
+from .._utils.lazy import import_zarr, read_zarr
 from ._axes import in_words, roles_of, spacing_of
 from .picture import Options, Picture, Refusal, check_shape, check_values
 
@@ -24,7 +24,7 @@ _METADATA = {"zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata"}
 
 def read(path: Path, options: Options) -> Picture:
     """Read an array, or a level of an OME-Zarr group, in blocks when they are needed."""
-    zarr = _zarr()
+    zarr = import_zarr()
     try:
         node = zarr.open(str(path), mode="r")
     except (FileNotFoundError, zarr.errors.ContainsGroupError) as error:
@@ -56,17 +56,6 @@ def read(path: Path, options: Options) -> Picture:
         notes=[note for note in notes if note],
         origin=(path, meta),
     )
-
-
-def _zarr() -> Any:
-    try:
-        import dask.array  # noqa: F401
-        import zarr
-    except ImportError as error:
-        raise ImportError(
-            f"{error.name} is not installed, which zarr files need: pip install 'sk_n2s[dask]'"
-        ) from None
-    return zarr
 
 
 def _dask() -> Any:
@@ -140,7 +129,7 @@ def _check_corner(path: Path, data: Any) -> None:
 
 def check(path: Path, like: Picture, dtype: np.dtype) -> None:
     """Refuse nothing but a missing package."""
-    _zarr()
+    import_zarr()
 
 
 def save(path: str, array: Any, like: Picture, jobs: int | None) -> None:
@@ -149,7 +138,7 @@ def save(path: str, array: Any, like: Picture, jobs: int | None) -> None:
         _save_new(path, array, jobs)
         return
     source, meta = like.origin
-    zarr = _zarr()
+    zarr = import_zarr()
     levels, finer = meta["levels"], meta.get("finer", [])
     _copy_metadata(Path(source), Path(path), [*levels, *finer])
     for level in finer:
@@ -210,7 +199,7 @@ def _save_new(path: str, array: Any, jobs: int | None) -> None:
     """Save an array whose chunks are chosen here."""
     data = array if hasattr(array, "dask") else _dask().from_array(array, chunks="auto")
     sizes = tuple(max(c) for c in data.chunks)
-    made = _zarr().create_array(path, shape=data.shape, chunks=sizes, dtype=data.dtype)
+    made = import_zarr().create_array(path, shape=data.shape, chunks=sizes, dtype=data.dtype)
     _store(data, made, jobs)
 
 

@@ -10,7 +10,7 @@ from scipy import stats
 from ._matplotlib import places
 from ._pages import pages_of
 from ._pictures import grey_limits
-from ._residual import residual_of
+from ._residual import profiles, residual_of
 from ._shown import shown_of
 from ._signal_levels import levels_of
 
@@ -247,10 +247,8 @@ class ResidualDisplay:
         self.axes_[0].set(xlabel="residual / noise", ylabel="density")
         self.axes_[0].legend(fontsize="small")
         if table is not None:
-            middle = [n // 2 for n in table.shape]
-            for k, axis in enumerate(self.axes):
-                place = tuple(slice(m, None) if i == k else m for i, m in enumerate(middle))
-                self.axes_[1].plot(table[place], marker="o", ms=3, label=f"axis {axis}")
+            for axis, profile in zip(self.axes, profiles(table), strict=True):
+                self.axes_[1].plot(profile, marker="o", ms=3, label=f"axis {axis}")
             self.axes_[1].axhspan(-4 * self.error, 4 * self.error, alpha=0.2, color="gray")
             self.axes_[1].set(xlabel="distance in entries", ylabel="correlation")
             self.axes_[1].legend(fontsize="small")

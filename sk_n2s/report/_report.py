@@ -14,7 +14,7 @@ from scipy import stats
 from ._candidates import candidates
 from ._comparison import comparison
 from ._markup import Markup, element
-from ._residual import Residual, residual_of
+from ._residual import Residual, profiles, residual_of
 from ._shown import shown_of
 from ._style import page
 from ._svg import Plot, map_of_squares
@@ -203,10 +203,7 @@ def _neighbours(residual: Residual) -> Markup:
     table = residual.autocorrelation
     assert table is not None
     middle = [n // 2 for n in table.shape]
-    lines = []
-    for k, m in enumerate(middle):
-        place = tuple(slice(m, None) if i == k else c for i, c in enumerate(middle))
-        lines.append(table[place])
+    lines = profiles(table)
     longest = max(map(len, lines))
     low = min(0.0, *(float(line.min()) for line in lines))
     alt = "Autocorrelation of the residual over the distance of entries: white noise has 0."

@@ -11,7 +11,7 @@ from .._utils.tiling import middle
 from ..noise._lags import with_more_lags
 from ._shown import Shown
 
-__all__ = ["Residual", "residual_of"]
+__all__ = ["Residual", "profiles", "residual_of"]
 
 #: Entries that are looked at, and lags along each axis.
 _LOOKED_AT, _LAGS = 2**21, 8
@@ -97,6 +97,15 @@ class Residual(NamedTuple):
     def looks_like_noise(self) -> bool:
         """Whether it is white, centred, and as large as the noise."""
         return not self.findings
+
+
+def profiles(table: np.ndarray) -> list[np.ndarray]:
+    """Return an autocorrelation along each axis, from distance 0 on."""
+    middle = [n // 2 for n in table.shape]
+    return [
+        table[tuple(slice(m, None) if i == k else c for i, c in enumerate(middle))]
+        for k, m in enumerate(middle)
+    ]
 
 
 def residual_of(shown: Shown) -> Residual:
