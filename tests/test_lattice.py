@@ -148,12 +148,23 @@ def test_a_denoiser_is_called_16_times_and_sees_nothing_of_what_it_predicts(ndim
         np.testing.assert_array_equal(view.input != X, labels == j)
 
 
-def test_the_first_sets_are_spread_out():
-    X = np.zeros((8, 8, 8))
-    partition = LatticePartition()
-    labels = sets_of(partition, X.shape)
-    together = np.isin(labels, partition.order(X)[:4])
-    assert shortest(np.where(together, 0, np.arange(512).reshape(X.shape) + 1), 2) == 2
+@pytest.mark.parametrize("shape", [(8, 8, 8), (5, 6, 4, 5), (4, 4, 4, 4, 4), (20, 30)])
+def test_the_first_sets_see_each_phase_of_a_texture_as_often(shape):
+    X = np.zeros(shape)
+    order = np.array(LatticePartition().order(X))
+    for count in (4, 8, 12):
+        np.testing.assert_array_equal(np.bincount(order[:count] % 4, minlength=4), count // 4)
+    assert sorted(j % 3 for j in LatticePartition(15).order(X)[:3]) == [0, 1, 2]
+
+
+def test_the_first_sets_tell_the_loss_where_a_texture_is():
+    losses = np.indices((24, 24, 24)).sum(axis=0) % 2 * 5.0
+    losses += np.random.default_rng(0).exponential(size=losses.shape)
+    of_sets = np.array([losses[scored].mean() for _, scored in LatticePartition().split(losses)])
+    first = LatticePartition().order(losses)[:4]
+    assert abs(of_sets[first].mean() - losses.mean()) < 0.1
+    # Sets that are as far apart as possible see one colour of the checkerboard.
+    assert abs(of_sets[[0, 2, 6, 12]].mean() - losses.mean()) > 1
 
 
 def test_a_search_chooses_by_some_of_the_sets():

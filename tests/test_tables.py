@@ -87,7 +87,8 @@ def test_features_with_levels_of_their_own(table):
 
 
 def test_features_that_are_constant_have_no_part_in_the_level(table):
-    noisy = np.insert(table[1], [0, 40], 3.0, axis=1)
+    # 0.1 is not the mean of many of it, but for rounding.
+    noisy = np.insert(table[1], [0, 40], [3.0, 0.1], axis=1)
     assert estimate_table_noise_model(noisy).level == pytest.approx(1, rel=0.02)
     auto = AutoDenoiser("fast", kind="table").fit(noisy)
     error = mse(np.delete(auto.transform(noisy), [0, 41], axis=1), table[0])
@@ -319,6 +320,11 @@ def test_candidates_share_one_decomposition(table):
     [
         (LowRankDenoiser(9), np.ones((5, 4)) * np.arange(4), "rank=9 of LowRankDenoiser is more"),
         (LowRankDenoiser(), np.array([[1, np.nan], [2, np.nan]]), "Feature 1 of X holds no"),
+        (
+            ConditionalGaussianDenoiser(),
+            np.array([[1, np.nan], [2, np.nan]]),
+            "Feature 1 of X holds no",
+        ),
         (ConditionalGaussianDenoiser(noise=[1, 2]), np.eye(3), "noise of ConditionalG.* shape"),
         (ConditionalGaussianDenoiser(noise=[1, -2, 1]), np.eye(3), "standard deviations, 0 or"),
         (DiffusionDenoiser(), np.array([[1, np.nan], [2, 1]]), "contains NaN"),
@@ -356,6 +362,17 @@ def test_missing_features_leave_the_regression_of_the_others(table):
     found = wrapper.fit(shown).transform(shown)
     assert np.isfinite(found).all()
     assert abs(found[301, 2] - noisy[1, 2]) < 4
+
+
+def test_a_feature_that_one_fold_has_measured_is_taken_for_like_the_others():
+    shown = 40 + np.random.default_rng(0).normal(size=(60, 5))
+    shown[:, 2] = np.nan
+    shown[3, 2] = 41.0
+    wrapper = JInvariantWrapper(ConditionalGaussianDenoiser(), **TABLE)
+    check_j_invariance(wrapper, shown)
+    assert wrapper.fit(shown).transform(shown)[3, 2] == pytest.approx(40, abs=1)
+    with pytest.raises(ValueError, match="Feature 2 of X holds no measurement"):
+        wrapper.transform(np.delete(shown, 3, axis=0))
 
 
 def test_wiener_estimate_of_known_levels():

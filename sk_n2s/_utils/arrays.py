@@ -18,6 +18,7 @@ __all__ = [
     "as_float_array",
     "block_sums",
     "check_axis",
+    "check_features_measured",
     "check_mask",
     "check_table_axes",
     "has_nan",
@@ -279,6 +280,16 @@ def check_table_axes(ndim: int) -> None:
         raise ValueError(
             f"X has {ndim} axes, and a table has two, samples and features: set "
             'kind="array" for data whose entries have neighbours, or reshape X.'
+        )
+
+
+def check_features_measured(missing: np.ndarray) -> None:
+    """Raise where nothing was measured of a feature of a table."""
+    empty = missing.all(axis=0)
+    if empty.any():
+        raise ValueError(
+            f"Feature {int(np.argmax(empty))} of X holds no measurement, so that it cannot be "
+            "learnt from others: leave it out."
         )
 
 

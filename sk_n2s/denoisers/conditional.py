@@ -10,7 +10,13 @@ from sklearn.covariance import ledoit_wolf
 from sklearn.utils import Tags
 from sklearn.utils._param_validation import Interval
 
-from .._utils.arrays import as_float_array, check_table_axes, has_nan, mean_of_measured
+from .._utils.arrays import (
+    as_float_array,
+    check_features_measured,
+    check_table_axes,
+    has_nan,
+    mean_of_measured,
+)
 from .._utils.once import Once
 from ..noise.table import feature_levels
 from ._tables import TableDenoiser
@@ -138,6 +144,7 @@ class ConditionalGaussianDenoiser(TableDenoiser):
         return self, Traits(exact=self._blind, handles_missing=True, releases_gil=True)
 
     def _learn(self, X: np.ndarray, known: Once) -> dict[str, Any]:
+        check_features_measured(np.isnan(X))
         found = self._normal(X, known)
         level = self._level(X, known)
         # In units of the noise, which has then no direction of its own.
@@ -186,6 +193,7 @@ class ConditionalGaussianDenoiser(TableDenoiser):
             raise ValueError(
                 f"X has {len(X)} sample: there is no other to learn from how features are related."
             )
+        check_features_measured(np.isnan(X))
         return blind_prediction(X, self.n_folds, self.shrinkage)
 
     def __sklearn_tags__(self) -> Tags:
@@ -262,7 +270,9 @@ def fitted_normal(X: np.ndarray, shrinkage: float | None) -> Normal:
     if not has_nan(X):
         return _of_complete(X, shrinkage)
     missing = np.isnan(X)
-    found = _of_complete(np.where(missing, mean_of_measured(X, 0), X), shrinkage)
+    # Of a feature that only samples elsewhere tell of, the others tell at least the scale.
+    mean = np.where(missing.all(axis=0), np.nanmean(X), mean_of_measured(X, 0))
+    found = _of_complete(np.where(missing, mean, X), shrinkage)
     for _ in range(_ROUNDS):
         complete = conditional(X - found.mean, found.precision)[0] + found.mean
         found = _of_complete(complete, shrinkage)

@@ -12,7 +12,7 @@ from sklearn.decomposition import PCA, TruncatedSVD
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import validate_data
 
-from .._utils.arrays import check_table_axes, has_nan
+from .._utils.arrays import check_features_measured, check_table_axes, has_nan
 from .._utils.lazy import as_float_data, in_memory, is_lazy
 from .._utils.once import Once
 from ..noise.table import estimate_table_noise
@@ -180,12 +180,7 @@ class LowRankDenoiser(TableDenoiser):
     def _completed(self, X: np.ndarray, level: float) -> tuple[Decomposition, np.ndarray]:
         """Return what a table with gaps comes to, which are predicted by that."""
         missing = np.isnan(X)
-        empty = missing.all(axis=0)
-        if empty.any():
-            raise ValueError(
-                f"Feature {int(np.argmax(empty))} of X holds no measurement, so that it cannot be "
-                "learnt from others: leave it out."
-            )
+        check_features_measured(missing)
         mean = np.nanmean(X, axis=0, dtype=np.float64).astype(X.dtype)
         for shown in _filled(X, mean):
             found = self._decomposed(shown, Once())

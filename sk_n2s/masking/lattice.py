@@ -28,6 +28,10 @@ _EFFORT, _MANY_AXES, _NEAR = 10**7, 6, 4
 #: The first sets of the order are chosen together where there are few: a search scores as many.
 _FIRST, _FEW_SPLITS = 4, 64
 
+#: Sets that see a texture of one of these periods at the same phase count as near: a checkerboard
+#: whose loss differs between its colours would else be scored at one colour only.
+_TEXTURES, _APART = (2, 3, 4), 1e3
+
 
 @dataclass(frozen=True)
 class LatticePartition(Partition):
@@ -236,13 +240,19 @@ def _reaches_all(n_splits: int, steps: tuple[int, ...], shape: tuple[int, ...]) 
 
 @cache
 def _spread(n_splits: int, steps: tuple[int, ...], farthest: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the sets in an order of which the entries of every beginning are far apart."""
+    """Return the sets in an order whose beginnings see each phase of a texture as often.
+
+    Among such orders, the entries of every beginning are as far apart as possible.
+    """
     n = sum(far > 0 for far in farthest)
     square = _NEAR if n > _MANY_AXES else int((1 + n / 4) * n_splits ** (2 / n))
     vectors = _vectors(farthest, square)
-    repulsion = np.bincount(
+    repulsion: np.ndarray = np.bincount(
         vectors @ steps % n_splits, 1 / np.square(vectors).sum(axis=1) ** 2, minlength=n_splits
     )
+    for period in _TEXTURES:
+        if n_splits % period == 0:
+            repulsion[::period] += _APART
     # One after the other, the first would leave no good place for the next.
     order = [0]
     if _FIRST < n_splits <= _FEW_SPLITS:

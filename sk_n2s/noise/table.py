@@ -35,6 +35,9 @@ _OF_COUNTS = (0.9, 1.12)
 #: the share of those; and times the difference of two estimates of it.
 _LEAST_ERROR, _OF_GAPS, _OF_DIFFERENCE = 0.002, 0.5, 2.0
 
+#: What is not more than this share of the values of a feature was made by rounding.
+_ROUNDING = 1e-12
+
 #: Steps of integrals over the law of Marchenko and Pastur.
 _STEPS = 4096
 
@@ -183,7 +186,7 @@ def spectrum_of(X: np.ndarray, missing: np.ndarray | None = None) -> Spectrum:
 
 def _spectrum(X: np.ndarray, slack: float = 1.0) -> Spectrum:
     """Return what stands out of noise, which may be wider by a slack than if all were alike."""
-    X = X - X.mean(axis=0)
+    X = _centred(X)
     varies = np.asarray(X.any(axis=0))
     if not varies.all():  # what is constant has no noise, and tells nothing of that of others
         return _with_constants(X, varies, slack)
@@ -215,6 +218,13 @@ def _spectrum(X: np.ndarray, slack: float = 1.0) -> Spectrum:
     variance = min(low, mean)
     of_features = np.divide(squares, own, out=np.full(m, variance), where=own > _LEAST_OWN)
     return Spectrum(variance, error, rank, is_told, rest, of_features)
+
+
+def _centred(X: np.ndarray) -> np.ndarray:
+    """Return deviations from the mean of each feature, exactly 0 of those that are constant."""
+    centred = X - X.mean(axis=0)
+    centred[:, np.abs(centred).max(axis=0) <= _ROUNDING * np.abs(X).max(axis=0)] = 0
+    return centred
 
 
 def _with_constants(X: np.ndarray, varies: np.ndarray, slack: float) -> Spectrum:
@@ -250,7 +260,7 @@ def _of_features(X: np.ndarray) -> np.ndarray:
 
 def _unexplained(X: np.ndarray) -> np.ndarray:
     """Return what the other features leave of the variance of each; all of it of few samples."""
-    X = X - X.mean(axis=0)
+    X = _centred(X)
     n, m = X.shape
     variances = np.square(X).mean(axis=0)
     seen = variances > 0

@@ -45,13 +45,13 @@ class SelfSupervisedSearchCV(BaseSelfSupervisedSearch):
         scores are minus its mean.
     n_splits : int, "auto" or None, default="auto"
         How many sets of the partition are scored, spread over them: of a grid, in all of its
-        rows and columns alike; None scores all. A candidate that needs masks is called once
-        for each. "auto" means 4 (of blocks of a table as many as hide each sample and feature
-        once; of a thinning all), and all if every candidate has an exact form, which scores all
-        sets in one call. Few sets see a fine periodic pattern at few of its phases: score all of
-        such data. Of a dask
-        array it is the number of pieces that are scored, of 16384 entries each, with one
-        set hidden in each; "auto" means 32.
+        rows and columns alike, of a lattice at each phase of a checkerboard; None scores all. A
+        candidate that needs masks is called once for each. "auto" means 4 (of blocks of a table
+        as many as hide each sample and feature once; of a thinning all), and all if every
+        candidate has an exact form, which scores all sets in one call. Few sets see a fine
+        periodic pattern at few of its phases: score all of such data. Of a dask array it is the
+        number of pieces that are scored, of 16384 entries each, with one set hidden in each;
+        "auto" means 32.
     n_jobs : int, default=None
         How many tasks run in parallel; -1 uses all cores. The results do not depend on it,
         to the last bit. Threads are used if all candidates have denoisers that leave the
