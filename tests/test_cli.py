@@ -165,7 +165,10 @@ def test_a_failed_candidate_is_a_warning(folder, capsys):
         (["grey.png", "--param", "radius=0"], "radius=0 must be at least 1"),
         (["grey.png", "-o", "none/out.png"], "the folder none does not exist"),
         (["grey.png", "-o", "folder.png"], "is a folder"),
-        (["grey.png", "-o", "out.gif"], "unknown format '.gif'"),
+        (["grey.png", "-o", "out.xyz"], "unknown format '.xyz'"),
+        (["deep.tif", "-o", "out.gif"], ".gif cannot hold uint16 data"),
+        (["grey.png", "--report", "o.html", "-o", "o.html"], "unknown format '.html'"),
+        (["grey.png", "--kind", "table"], "is a table, and median denoises by neighbours"),
         (["grey.npy", "-o", "out.png"], "cannot hold such float32 data"),
         (["deep.tif", "-o", "out.jpg"], "cannot hold such uint16 data"),
         (["film.npy", "-o", "out.png"], "cannot hold shape (5, 16, 16)"),
@@ -256,3 +259,16 @@ def test_a_report_of_what_was_done(folder, capsys):
         assert why in capsys.readouterr().err
     assert main(["denoise", "grey.png", "deep.tif", "--report", "seen.html"]) == 2
     assert "is of one image" in capsys.readouterr().err
+    assert main(["calibrate", "grey.png", "--param", "radius=1,2", "--report", "found.html"]) == 0
+    assert "radius" in (folder / "found.html").read_text(encoding="utf-8")
+
+
+def test_a_report_and_nothing_else(folder, capsys):
+    before = set(os.listdir())
+    assert main(["report", "grey.png", "--effort", "fast"]) == 0
+    assert set(os.listdir()) - before == {"grey_report.html"}
+    assert "What was taken away" in (folder / "grey_report.html").read_text(encoding="utf-8")
+    assert main(["report", "grey.png", "-o", "grey.png"]) == 2
+    assert "grey.png: give a name that ends in .html" in capsys.readouterr().err
+    assert main(["report", "none.png"]) == 2
+    assert "there is no such file" in capsys.readouterr().err

@@ -1,15 +1,21 @@
 """What comes out of the command line is what went in, denoised: real files, read by others."""
 
 import csv
+import gzip
 import json
+import sys
 import xml.etree.ElementTree as ET
 
 import numpy as np
 import pytest
 import tifffile
 from numpy.testing import assert_allclose, assert_array_equal
-from PIL import Image, PngImagePlugin
+from PIL import Image, ImageSequence, PngImagePlugin
+from scipy import sparse
+from scipy.io import mmread, mmwrite
+from skimage.io import imread, imsave
 
+from sk_n2s import AutoDenoiser, JInvariantWrapper
 from sk_n2s.cli import main
 from sk_n2s.denoisers import gaussian
 from sk_n2s.files.picture import Encoder
@@ -319,6 +325,46 @@ def _pixels(name):
         return decode(file.read())
 
 
+@pytest.mark.parametrize("shape", [(24, 30), (4, 24, 30)])
+def test_gif_of_grey_values_is_exact(shape, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    X = _noisy(*shape)
+    first, *others = [Image.fromarray(frame) for frame in X.reshape(-1, 24, 30)]
+    first.save("in.gif", save_all=True, append_images=others, duration=50, loop=2, comment="seen")
+    _denoise("in.gif", "out.gif")
+    with Image.open("out.gif") as found:
+        frames = [np.asarray(f.convert("L")) for f in ImageSequence.Iterator(found)]
+        assert found.info.get("comment") == b"seen"
+        if others:
+            assert found.info["loop"] == 2 and found.info["duration"] == 50
+    assert_array_equal(np.reshape(frames, shape), _expected(X))
+    _denoise("in.gif", "out.tif")
+    assert_array_equal(tifffile.imread("out.tif"), _expected(X))
+
+
+def test_gif_of_colours_that_are_clear_in_places(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    X = np.stack([_noisy(24, 30, seed=k) for k in range(9)]).reshape(3, 3, 24, 30)
+    clear = np.zeros((24, 30), bool)
+    clear[:8, :8] = True
+    frames = [Image.fromarray(np.moveaxis(frame, 0, -1)) for frame in X]
+    for frame in frames:
+        frame.putalpha(Image.fromarray(np.where(clear, 0, 255).astype(np.uint8)))
+    frames[0].save("in.gif", save_all=True, append_images=frames[1:], disposal=2)
+    with Image.open("in.gif") as image:
+        given = np.stack([np.asarray(f.convert("RGBA")) for f in ImageSequence.Iterator(image)])
+    _denoise("in.gif", "out.gif", "--batch-axis", "0")
+    assert "palettes are written as 256 colours" in capsys.readouterr().out
+    with Image.open("out.gif") as image:
+        found = np.stack([np.asarray(f.convert("RGBA")) for f in ImageSequence.Iterator(image)])
+    assert_array_equal(found[..., 3], given[..., 3])
+    assert ((given[..., 3] == 0) == clear).all()
+    off = (found[..., :3] - _expected(given[..., :3], 0, 3).astype(float))[~np.stack([clear] * 3)]
+    assert np.sqrt(np.mean(off**2)) < 12  # 256 colours of each picture
+    _denoise("in.gif", "one.gif", "--series", "1")
+    assert "2 other pictures in the file are not written" in capsys.readouterr().out
+
+
 def test_a_palette_of_a_png(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     image = _picture("P")
@@ -406,6 +452,68 @@ def test_a_table_of_whole_numbers_without_names(tmp_path, monkeypatch):
     _denoise("in.csv", "out.csv")
     found = np.loadtxt("out.csv", delimiter=",", dtype=np.int64)  # floats would be refused
     assert_array_equal(found, _expected(X))
+
+
+def test_parquet_keeps_names_and_index(tmp_path, monkeypatch):
+    pandas = pytest.importorskip("pandas")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    monkeypatch.chdir(tmp_path)
+    X = _noisy(30, 3, dtype=np.float32) / 7
+    index = pandas.Index([f"c{i}" for i in range(30)], name="cell")
+    table = pandas.DataFrame(X, index, ["one", "two, or more", "größe"])
+    table.insert(1, "kind", ["a", "b"] * 15)
+    table.to_parquet("in.parquet")
+    _denoise("in.parquet", "out.parquet")
+    found, before = parquet.read_table("out.parquet"), parquet.read_table("in.parquet")
+    assert found.schema == before.schema
+    for name in ("cell", "kind"):
+        assert found[name] == before[name]
+    values = np.stack([found[c].to_numpy() for c in table.columns.drop("kind")], axis=1)
+    assert_allclose(values, _expected(X, 1), rtol=1e-6)
+    _denoise("in.parquet", "out.csv")
+    assert open("out.csv", encoding="utf8").readline() == 'cell,one,kind,"two, or more",größe\n'
+
+
+@pytest.mark.parametrize("suffix", [".mtx", ".mtx.gz"])
+@pytest.mark.parametrize("layout", ["coordinate", "array"])
+def test_matrices_are_tables(suffix, layout, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    counts = rng.poisson(rng.gamma(1, size=(60, 2)) @ rng.gamma(1, size=(2, 30)))
+    matrix = sparse.coo_array(counts) if layout == "coordinate" else counts
+    with (gzip.open if suffix == ".mtx.gz" else open)(f"in{suffix}", "wb") as file:
+        mmwrite(file, matrix, comment="cells\nby genes")
+    call = ["denoise", f"in{suffix}", "--effort", "fast", "-o", f"out{suffix}"]
+    assert main([*call, "--dtype", "float32"]) == 0
+    said = capsys.readouterr().out
+    assert "taken for a table" in said and "wrote out" in said
+    found = mmread(f"out{suffix}")
+    expected = AutoDenoiser("fast", kind="table").fit_transform(counts)
+    assert_allclose(found, expected, rtol=1e-5)
+    with (gzip.open if suffix == ".mtx.gz" else open)(f"out{suffix}", "rt") as file:
+        assert [file.readline() for _ in range(3)][1:] == ["%cells\n", "%by genes\n"]
+    assert main(call) == 0  # whole numbers, as they came
+    assert_array_equal(mmread(f"out{suffix}"), np.rint(expected))
+    assert main(["noise", f"in{suffix}"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "it depends on the signal"
+    assert main(["denoise", f"in{suffix}", *CHEAP]) == 2
+    assert "denoises by neighbours, which a table has none of" in capsys.readouterr().err
+    assert main(["denoise", f"in{suffix}", "--channel-axis", "0"]) == 2
+    assert "--channel-axis: belongs to data whose entries have neighbours" in (
+        capsys.readouterr().err
+    )
+
+
+def test_a_table_of_text_is_said_to_be_one(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("pandas")
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(80, 2)) @ rng.normal(size=(2, 12)) + 0.3 * rng.normal(size=(80, 12))
+    np.savetxt("in.csv", X, delimiter=",", header=",".join("abcdefghijkl"), comments="")
+    assert main(["denoise", "in.csv", "--kind", "table", "--effort", "fast"]) == 0
+    assert "taken for channels" not in capsys.readouterr().out
+    expected = AutoDenoiser("fast", kind="table").fit_transform(X)
+    assert_allclose(np.loadtxt("in_denoised.csv", delimiter=",", skiprows=1), expected)
 
 
 # Volumes and skies ---------------------------------------------------------------------------
@@ -580,6 +688,71 @@ def test_what_another_format_cannot_hold_is_said(tmp_path, monkeypatch, capsys):
     _denoise("in.png", "out.png")
     printed = capsys.readouterr().out
     assert "the alpha channel is carried through as it is" in printed and said not in printed
+
+
+def test_what_is_outside_a_mask_is_left_alone(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    X, inside = _noisy(5, 24, 30), np.zeros((24, 30), np.uint8)
+    inside[6:20, 5:25] = 255
+    np.save("in.npy", X)
+    Image.fromarray(inside).save("mask.png")
+    _denoise("in.npy", "out.npy", "--batch-axis", "0", "--mask", "mask.png")
+    found = np.load("out.npy")
+    assert_array_equal(found[:, inside == 0], X[:, inside == 0])
+    mask = np.broadcast_to(inside > 0, X.shape)
+    wrapper = JInvariantWrapper(gaussian, sigma=1.0, output="plain", mask=mask, batch_axis=0)
+    assert_array_equal(found, np.rint(wrapper.fit_transform(X)))
+    call = ["calibrate", "in.npy", "--denoiser", "gaussian", "--param", "sigma=0.5,1"]
+    assert main([*call, "--batch-axis", "0", "--mask", "mask.png"]) == 0
+    assert_array_equal(np.load("in_denoised.npy")[:, inside == 0], X[:, inside == 0])
+    assert main(["denoise", "in.npy", "--effort", "fast", "--batch-axis", "0", "--mask",
+                 "mask.png"]) == 0  # fmt: skip
+    assert_array_equal(np.load("in_denoised.npy")[:, inside == 0], X[:, inside == 0])
+    capsys.readouterr()
+    Image.fromarray(inside * 0).save("none.png")
+    for name, why in (
+        ("none.png", "is 0 everywhere"),
+        ("in.npy", "has shape (5, 24, 30), and the data have (24, 30)"),
+        ("missing.png", "there is no such file"),
+    ):
+        assert main(["denoise", "mask.png", *CHEAP, "--mask", name]) == 2
+        assert why in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".npy", ".png"])
+def test_what_does_not_fit_into_memory_is_denoised_in_blocks(suffix, tmp_path, monkeypatch, capsys):
+    pytest.importorskip("dask")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sk_n2s.files.formats._SMALLEST", 2**12)
+    X = _noisy(200, 180, 3)
+    save = {".tif": tifffile.imwrite, ".npy": np.save, ".png": lambda p, x: imsave(p, x)}[suffix]
+    save(f"in{suffix}", X)
+    _denoise(f"in{suffix}", f"out{suffix}", "--memory-limit", "0.001")
+    assert "denoised in blocks: the whole would take about" in capsys.readouterr().out
+    found = np.load("out.npy") if suffix == ".npy" else imread(f"out{suffix}")
+    assert found.dtype == np.uint8
+    assert_array_equal(found, _expected(X, 2))
+    call = ["denoise", f"in{suffix}", "--memory-limit"]
+    assert main([*call, "0.0001", *CHEAP]) == 2
+    assert "more than --memory-limit 0.0001" in capsys.readouterr().err
+    monkeypatch.setitem(sys.modules, "dask", None)
+    monkeypatch.setitem(sys.modules, "dask.array", None)
+    assert main([*call, "0.001", *CHEAP]) == 2
+    assert "needs dask: pip install 'sk_n2s[dask]'" in capsys.readouterr().err
+
+
+def test_files_that_are_alike_share_what_was_chosen_for_the_first(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "out").mkdir()
+    X = [_noisy(40, 44, seed=k) for k in range(3)]
+    for k, x in enumerate(X):
+        np.save(f"{k}.npy", x)
+    assert main(["denoise", "0.npy", "1.npy", "2.npy", "--alike", "--effort", "fast", "-o",
+                 "out"]) == 0  # fmt: skip
+    assert capsys.readouterr().out.count("by what was chosen for the first") == 2
+    auto = AutoDenoiser("fast").fit(X[0])
+    for k, x in enumerate(X):
+        assert_array_equal(np.load(f"out/{k}.npy"), np.rint(np.clip(auto.transform(x), 0, 255)))
 
 
 def test_a_folder_and_a_pattern(tmp_path, monkeypatch, capsys):

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from .. import __version__
-from . import _interrupts, calibrate, compare, denoise, noise
+from . import _interrupts, calibrate, compare, denoise, noise, report
 
 __all__ = ["main"]
 
@@ -26,6 +26,7 @@ examples:
   sk-n2s denoise *.png -o results              several files, each by itself, into a folder
   sk-n2s noise noisy.tif                       what the noise is like, in words
   sk-n2s compare noisy.tif noisy_denoised.tif  what was taken away, and whether it is noise
+  sk-n2s report noisy.tif                      whether to trust the result, as an HTML page
   sk-n2s calibrate noisy.tif --denoiser tv --param weight=1,5,25
 
 exit codes: 0 all is well, 1 some of several files failed, 2 usage or input
@@ -50,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"sk_n2s {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in (denoise, noise, compare, calibrate):
+    for module in (denoise, noise, compare, report, calibrate):
         module.add(commands)
     return parser
 

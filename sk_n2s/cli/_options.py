@@ -7,20 +7,27 @@ import ast
 import math
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..files.formats import read
 from ..files.picture import Options, Picture, Refusal
 
 __all__ = [
     "DENOISERS",
     "add_input",
+    "add_jobs",
+    "add_mask",
     "add_output",
     "channel_axis",
     "dtype_of",
     "fixed",
     "grid",
+    "input_options",
+    "is_table",
+    "mask_of",
     "options_of",
     "positive",
     "values",
@@ -38,6 +45,12 @@ _DTYPES += ("float16", "float32", "float64")
 
 _MOST_JOBS = 256
 _MOST_VALUES = 1000
+
+_TABLE = "taken for a table, whose entries have no neighbours (--kind array: they have)"
+_NAMED = (
+    "columns have names: taken for channels of which rows are neighbours (--kind table: nothing "
+    "has neighbours; --channel-axis none: columns are neighbours as well)"
+)
 
 #: What `channel_axis` is where the user said nothing of it.
 _UNSAID: Any = ...
@@ -100,6 +113,12 @@ def add_input(parser: argparse.ArgumentParser) -> None:
         help="axis of separate images, or none; default: as the file says",
     )
     parser.add_argument(
+        "--kind",
+        choices=("array", "table"),
+        help="table: samples by features, of which none are neighbours; default: array, and table "
+        "of MTX",
+    )
+    parser.add_argument(
         "--series",
         metavar="S",
         help="which image of a file that holds several: its number, with a level of a pyramid as "
@@ -110,9 +129,19 @@ def add_input(parser: argparse.ArgumentParser) -> None:
         type=positive,
         metavar="GB",
         default=8.0,
-        help="data that take more to denoise are refused; default: 8",
+        help="what takes more to denoise is denoised in blocks, or refused; default: 8",
     )
     parser.add_argument("--json", action="store_true", help="print JSON, for machines")
+
+
+def add_mask(parser: argparse.ArgumentParser) -> None:
+    """Add what says where to work."""
+    parser.add_argument(
+        "--mask",
+        metavar="FILE",
+        help="where to work: a file of the same shape, or without channels and items, that is 0 "
+        "elsewhere, as around a brain; what is there is left as it is",
+    )
 
 
 def add_output(parser: argparse.ArgumentParser) -> None:
@@ -124,9 +153,19 @@ def add_output(parser: argparse.ArgumentParser) -> None:
         metavar="DTYPE",
         help="of the output, as float32; default: that of the input, rounded and clipped",
     )
+    add_jobs(parser)
+
+
+def add_jobs(parser: argparse.ArgumentParser) -> None:
+    """Add what says how many cores work."""
     parser.add_argument(
         "--jobs", "--n-jobs", type=_jobs, metavar="N", help="jobs, -1 for all cores"
     )
+
+
+def input_options(args: argparse.Namespace) -> Options:
+    """Return how files are read that are denoised: in blocks, unless that is ruled out."""
+    return options_of(args, lazily=args.mask is None and args.kind != "table")
 
 
 def options_of(args: argparse.Namespace, lazily: bool) -> Options:
@@ -139,8 +178,43 @@ def dtype_of(args: argparse.Namespace, noisy: Picture) -> np.dtype:
     return noisy.dtype if args.dtype is None else np.dtype(args.dtype)
 
 
+def is_table(args: argparse.Namespace, noisy: Picture) -> bool:
+    """Return whether no axis of the data has neighbours."""
+    return noisy.is_table if args.kind is None else args.kind == "table"
+
+
+def mask_of(
+    args: argparse.Namespace, noisy: Picture, axes: dict[str, int | None]
+) -> np.ndarray | None:
+    """Return where to work, to be broadcast to the data; None where that is everywhere."""
+    if args.mask is None:
+        return None
+    found = np.asarray(read(Path(args.mask), Options(memory=args.memory_limit * 1e9),
+                            checked=False).array)  # fmt: skip
+    inside, shape = np.nan_to_num(found) != 0, noisy.array.shape
+    lone = sorted({a % len(shape) for a in axes.values() if a is not None})
+    if inside.ndim + len(lone) == len(shape):
+        inside = np.expand_dims(inside, tuple(lone))
+    if inside.ndim != len(shape) or any(
+        m not in (n, 1 if a in lone else n)
+        for a, (m, n) in enumerate(zip(inside.shape, shape, strict=True))
+    ):
+        raise Refusal(f"--mask {args.mask}: has shape {found.shape}, and the data have {shape}")
+    if not inside.any():
+        raise Refusal(f"--mask {args.mask}: is 0 everywhere, which leaves nothing to denoise")
+    return inside
+
+
 def channel_axis(args: argparse.Namespace, noisy: Picture) -> tuple[dict[str, Any], str]:
     """Return the roles of axes, and what there is to say of them."""
+    if is_table(args, noisy):
+        given = [f"--{w}-axis" for w in ("channel", "batch") if getattr(args, f"{w}_axis")
+                 not in (_UNSAID, None)]  # fmt: skip
+        if given:
+            raise Refusal(
+                f"{given[0]}: belongs to data whose entries have neighbours, --kind array"
+            )
+        return {}, "" if args.kind else _TABLE
     said = args.channel_axis is not _UNSAID or args.batch_axis is not _UNSAID
     channel = None if args.channel_axis is _UNSAID else args.channel_axis
     batch = None if args.batch_axis is _UNSAID else args.batch_axis
@@ -148,6 +222,8 @@ def channel_axis(args: argparse.Namespace, noisy: Picture) -> tuple[dict[str, An
     if not said and not noisy.says_axes and noisy.channel_axis is None and noisy.is_coloured:
         channel = -1
         note = "three values along the last axis: taken for colours (--channel-axis, --batch-axis)"
+    if not said and noisy.kind == "tables" and noisy.channel_axis is not None:
+        note = _NAMED
     if args.channel_axis is _UNSAID and noisy.channel_axis not in (None, batch):
         channel = noisy.channel_axis
     if args.batch_axis is _UNSAID and noisy.batch_axis not in (None, channel):

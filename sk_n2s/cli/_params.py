@@ -27,12 +27,12 @@ class Method:
     output: str = "plain"
     where: str = "--param"
 
-    def wrapper(self, axes: dict[str, Any], noise: float | None) -> Any:
-        """Return an estimator that denoises so."""
+    def wrapper(self, where: dict[str, Any], noise: float | None) -> Any:
+        """Return an estimator that denoises so, along these axes and within this mask."""
         from ..denoisers import DENOISERS
         from ..j_invariance.wrapper import JInvariantWrapper
 
-        wrapper = JInvariantWrapper(DENOISERS[self.name], output=self.output, noise=noise, **axes)
+        wrapper = JInvariantWrapper(DENOISERS[self.name], output=self.output, noise=noise, **where)
         check_names(self.where, self.name, self.params, wrapper)
         return wrapper.set_params(**self.params)
 

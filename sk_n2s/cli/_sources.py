@@ -10,7 +10,7 @@ from ..files.formats import STORE, format_of, is_known
 from ..files.picture import Refusal
 from ..files.whole import check_names
 
-__all__ = ["default_output", "find_sources", "outputs_for"]
+__all__ = ["default_output", "find_sources", "outputs_for", "stem_of"]
 
 _DONE = "_denoised"
 
@@ -46,9 +46,14 @@ def _is_input(path: Path) -> bool:
     return not path.name.startswith(".") and not _stem(path)[0].endswith(_DONE)
 
 
+def stem_of(path: Path) -> str:
+    """Return the name of a file without its suffixes, in the folder where one is at work."""
+    return _stem(path)[0]
+
+
 def _stem(path: Path) -> tuple[str, str]:
     """Return a name without its suffixes, and these: of .nii.gz and .ome.tif both."""
-    for double in (".nii.gz", ".ome.tif", ".ome.tiff", ".ome.zarr"):
+    for double in (".nii.gz", ".mtx.gz", ".ome.tif", ".ome.tiff", ".ome.zarr"):
         if path.name.lower().endswith(double):
             return path.name[: -len(double)], path.name[-len(double) :]
     return path.stem, path.suffix or format_of(path)

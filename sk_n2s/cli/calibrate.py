@@ -15,6 +15,7 @@ from ..files.picture import Picture, Refusal
 from ..files.whole import check_target, write
 from . import _interrupts, _options, _saying
 from ._params import Method, check_names, save_params
+from ._reports import checked_report, write_report
 from ._sources import default_output
 from .denoise import write_like
 
@@ -77,6 +78,10 @@ def add(commands: Any) -> None:
         help="what is written: the J-invariant prediction (default), the denoiser on the full "
         "data, or the prediction with each pixel's own value mixed back in",
     )
+    parser.add_argument(
+        "--report", metavar="FILE", help="an HTML file that shows whether to trust the result"
+    )
+    _options.add_mask(parser)
     _options.add_input(parser)
     _options.add_output(parser)
     parser.set_defaults(run=run)
@@ -87,10 +92,16 @@ def run(args: argparse.Namespace) -> int:
     grid = _grid(args.denoiser, args.param)
     noisy, clean, output = _given(args)
     figure = _figure(args, output)
+    report = checked_report(args.report, [*_sources(args), output])
     axes, note = _options.channel_axis(args, noisy)
     _saying.notes([*noisy.notes, note], args.json)
     noisy.notes.clear()
-    wrapper = _wrapper(args, grid, axes)
+    if _options.is_table(args, noisy):
+        raise Refusal(
+            f"{args.image}: is a table, and {args.denoiser} denoises by neighbours: use denoise, "
+            "or give --kind array"
+        )
+    wrapper = _wrapper(args, grid, {**axes, "mask": _options.mask_of(args, noisy, axes)})
 
     from ..plotting import true_errors, write_curve
     from ..search._grid import SelfSupervisedSearchCV
@@ -114,6 +125,9 @@ def run(args: argparse.Namespace) -> int:
         _saying.line(f"wrote {figure}", args.json)
     else:
         _saying.line("no figure: it needs matplotlib, pip install 'sk_n2s[plot]'", args.json)
+    if report is not None:
+        write_report(report, search, noisy.array)
+        _saying.line(f"wrote {report}", args.json)
     if args.json:
         _saying.record(_as_record(args, search, errors, output, axes))
     return 0
@@ -138,7 +152,9 @@ def _given(args: argparse.Namespace) -> tuple[Picture, np.ndarray | None, Path]:
     else:
         # Where the truth is known, errors are computed in memory.
         source = Path(args.image)
-        noisy = read(source, _options.options_of(args, lazily=args.clean is None))
+        noisy = read(
+            source, _options.options_of(args, lazily=args.clean is None and args.mask is None)
+        )
         output = Path(args.out or default_output(source))
     if args.clean is not None:
         options = _options.options_of(args, lazily=False)
@@ -171,6 +187,8 @@ def _figure(args: argparse.Namespace, output: Path) -> Path | None:
     figure = Path(args.figure or beside.with_name(f"{output.stem}_calibration.png"))
     check_target(figure, _sources(args), "figure")
     written = {"output": output, "figure": figure}
+    if args.report is not None:
+        written["report"] = Path(args.report)
     if args.save_params is not None:
         written["file of parameters"] = Path(args.save_params)
         check_target(written["file of parameters"], _sources(args), "file of parameters")
@@ -197,13 +215,13 @@ def _can_draw(figure: Path, required: bool) -> bool:
     return True
 
 
-def _wrapper(args: argparse.Namespace, grid: dict[str, list], axes: dict[str, Any]) -> Any:
+def _wrapper(args: argparse.Namespace, grid: dict[str, list], where: dict[str, Any]) -> Any:
     """Return the denoiser to calibrate, and refuse parameters that it does not have."""
     from ..denoisers import DENOISERS
     from ..j_invariance.wrapper import JInvariantWrapper
 
     wrapper = JInvariantWrapper(
-        DENOISERS[args.denoiser], output=args.output, halo=args.halo, **axes
+        DENOISERS[args.denoiser], output=args.output, halo=args.halo, **where
     )
     has = check_names("--param", args.denoiser, grid, wrapper)
     if not grid:

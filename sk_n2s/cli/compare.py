@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..files.formats import read
-from ..files.picture import Refusal
+from ..files.picture import Picture, Refusal
 from . import _interrupts, _options, _saying
 
 __all__ = ["add", "run"]
@@ -57,8 +57,7 @@ def run(args: argparse.Namespace) -> int:
     if not np.isfinite(np.sum(arrays, axis=0)).any():
         raise Refusal(f"{args.first}: nothing in it and the others is a number at the same place")
     _interrupts.begin_work()
-    axes, _ = _options.channel_axis(args, pictures[0])
-    lone = [a % arrays[0].ndim for a in axes.values() if a is not None]
+    lone = _lone_axes(args, pictures[0])
     with np.errstate(over="ignore", invalid="ignore"):
         found = _differences(arrays[0], arrays[1], lone)
         errors = {n: _error(a, arrays[2]) for n, a in zip(names, arrays[:2], strict=False)}\
@@ -81,6 +80,15 @@ def run(args: argparse.Namespace) -> int:
         closer = names[0] if first < second else names[1]
         print("both are as close to the truth" if first == second else f"{closer} is closer")
     return 0
+
+
+def _lone_axes(args: argparse.Namespace, picture: Picture) -> list[int]:
+    """Return the axes along which entries are no neighbours."""
+    axes, _ = _options.channel_axis(args, picture)
+    ndim = picture.array.ndim
+    if _options.is_table(args, picture):
+        return list(range(ndim))
+    return [a % ndim for a in axes.values() if a is not None]
 
 
 def _decibels(psnr: float) -> str:

@@ -13,9 +13,10 @@ from ..files.formats import STORE, SUFFIXES, check_format, format_of, read, save
 from ..files.picture import Encoder, Picture, Refusal
 from ..files.whole import check_target, write
 from . import _interrupts, _options, _params, _saying
+from ._reports import checked_report, write_report
 from ._sources import find_sources, outputs_for
 
-__all__ = ["add", "encoded", "run", "write_like"]
+__all__ = ["add", "add_race", "auto_denoiser", "run", "write_like"]
 
 _EXAMPLES = """\
 examples:
@@ -26,10 +27,13 @@ examples:
   sk-n2s denoise counts.npy --dtype float32
   sk-n2s denoise noisy.png --method gaussian --param sigma=1.5
   sk-n2s denoise noisy.png --report noisy.html
+  sk-n2s denoise brain.nii.gz --mask brain_mask.nii.gz
+  sk-n2s denoise genes.mtx --dtype float32
+  sk-n2s denoise day*.tif --alike -o results
 
 What comes out is what went in, denoised: its dtype, axes, pixel size and names. Each of several
-files is calibrated by itself, since the noise of each may differ; to use the same parameters for
-all, find them once by "calibrate FILE --save-params P.json" and give "--load-params P.json".
+files is calibrated by itself, since the noise of each may differ; --alike chooses for the first
+and denoises all by that, and --load-params by what calibrate --save-params has found.
 """
 
 
@@ -50,12 +54,7 @@ def add(commands: Any) -> None:
         metavar="IMAGE",
         help=f"noisy data ({SUFFIXES}), folders of such files, or patterns",
     )
-    parser.add_argument(
-        "--effort",
-        default="balanced",
-        choices=("fast", "balanced", "best"),
-        help="how many denoisers race; default: balanced",
-    )
+    add_race(parser)
     parser.add_argument(
         "--method",
         choices=("auto", *_options.DENOISERS),
@@ -74,6 +73,29 @@ def add(commands: Any) -> None:
         "--load-params", metavar="FILE", help="denoise by what calibrate --save-params wrote"
     )
     parser.add_argument(
+        "--report",
+        metavar="FILE",
+        help="an HTML file that shows whether to trust the result; of one image",
+    )
+    parser.add_argument(
+        "--alike",
+        action="store_true",
+        help="several files are of one kind: what is chosen for the first serves for all",
+    )
+    _options.add_input(parser)
+    _options.add_output(parser)
+    parser.set_defaults(run=run)
+
+
+def add_race(parser: argparse.ArgumentParser) -> None:
+    """Add what says how denoisers race, and on what."""
+    parser.add_argument(
+        "--effort",
+        default="balanced",
+        choices=("fast", "balanced", "best"),
+        help="how many denoisers race; default: balanced",
+    )
+    parser.add_argument(
         "--noise", type=_options.positive, metavar="SIGMA", help="standard deviation, if known"
     )
     parser.add_argument(
@@ -84,14 +106,22 @@ def add(commands: Any) -> None:
         help="how far entries are apart along each axis, as 4 1 1 for slices that are far apart; "
         "default: as the file says",
     )
-    parser.add_argument(
-        "--report",
-        metavar="FILE",
-        help="an HTML file that shows whether to trust the result; of one image",
+    _options.add_mask(parser)
+
+
+def auto_denoiser(args: argparse.Namespace, noisy: Picture, axes: dict[str, Any]) -> Any:
+    """Return what chooses everything from the noisy data."""
+    from ..auto import AutoDenoiser
+
+    return AutoDenoiser(
+        args.effort,
+        noise=args.noise,
+        spacing=args.spacing or _spacing(noisy, axes),
+        mask=_options.mask_of(args, noisy, axes),
+        kind="table" if _options.is_table(args, noisy) else "array",
+        n_jobs=args.jobs,
+        **axes,
     )
-    _options.add_input(parser)
-    _options.add_output(parser)
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -110,10 +140,11 @@ def run(args: argparse.Namespace) -> int:
     if len(sources) == 1:
         _denoise(sources[0], targets[0], args, method)
         return 0
-    failed = []
+    failed, found = [], None
     for source, target in zip(sources, targets, strict=True):
         try:
-            _denoise(source, target, args, method)
+            made = _denoise(source, target, args, method, found)
+            found = made if args.alike else None
         except Exception as error:
             from . import reason_of
 
@@ -131,12 +162,16 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _denoise(
-    source: Path, output: Path, args: argparse.Namespace, method: _params.Method | None
-) -> None:
-    """Denoise one file."""
+    source: Path,
+    output: Path,
+    args: argparse.Namespace,
+    method: _params.Method | None,
+    found: Any = None,
+) -> Any:
+    """Denoise one file, by what was found in another if there is that; return what denoised it."""
     check_target(output, [source], "output")
-    report = None if args.report is None else _checked_report(Path(args.report), [source, output])
-    noisy = read(source, _options.options_of(args, lazily=format_of(source) == STORE))
+    report = checked_report(args.report, [source, output])
+    noisy = read(source, _options.input_options(args))
     dtype = _options.dtype_of(args, noisy)
     check_format(output, noisy, dtype)
     axes, note = _options.channel_axis(args, noisy)
@@ -145,62 +180,58 @@ def _denoise(
     shape = " × ".join(map(str, noisy.array.shape))
     if not sys.stderr.isatty():
         _saying.line(f"denoising {source}: {shape}, {noisy.dtype}", args.json)
-    if method is None:
-        from ..auto import AutoDenoiser
-
-        fitted: Any = AutoDenoiser(
-            args.effort,
-            noise=args.noise,
-            spacing=args.spacing or _spacing(noisy, axes),
-            n_jobs=args.jobs,
-            **axes,
-        )
-    else:
-        fitted = method.wrapper(axes, args.noise)
+    fitted = _fitted(args, noisy, axes, method) if found is None else found
     _interrupts.begin_work()
     with _saying.working(f"denoising {source}"):
-        fitted.fit(noisy.array)
-        summary = fitted.summary_ if method is None else str(method)
-        _saying.line(summary, args.json)
-        if method is None and _is_without_noise(fitted):
-            _saying.line("no noise was found, so that there was nothing to take away", args.json)
-        lost = write_like(output, fitted.transform(noisy.array), noisy, dtype, args.jobs)
+        if found is None:
+            fitted.fit(noisy.array)
+            _saying.line(fitted.summary_ if method is None else str(method), args.json)
+            if method is None and _is_without_noise(fitted):
+                _saying.line("no noise was found, so that there was nothing to take away",
+                             args.json)  # fmt: skip
+        else:
+            _saying.line("by what was chosen for the first", args.json)
+        denoised = fitted.transform(noisy.array)
+        lost = write_like(output, denoised, noisy, dtype, args.jobs)
     for text in noisy.notes:
         _saying.line(text, args.json)
     _saying.line(f"wrote {output}{lost}", args.json)
     if report is not None:
-        _write_report(report, fitted, noisy.array)
+        write_report(report, fitted, noisy.array)
         _saying.line(f"wrote {report}", args.json)
     if args.json:
-        found = {} if method is not None else _estimated(fitted)
+        estimated = {} if method is not None or found is not None else _estimated(fitted)
         shape_and_dtype = {"shape": noisy.array.shape, "dtype": dtype.name}
-        _saying.record({"file": str(source), "output": str(output), **shape_and_dtype, **axes,
-                        "method": "auto" if method is None else method.name, **found})  # fmt: skip
+        _saying.record(
+            {
+                "file": str(source),
+                "output": str(output),
+                **shape_and_dtype,
+                **axes,
+                "method": "auto" if method is None else method.name,
+                **estimated,
+            }
+        )
+    return fitted
 
 
-def _checked_report(path: Path, others: list[Path]) -> Path:
-    """Return where a report goes, or refuse it before anything is computed."""
-    if path.suffix.lower() not in (".html", ".htm"):
-        raise Refusal(f"--report {path}: give a name that ends in .html")
-    check_target(path, others, "report")
-    return path
-
-
-def _write_report(path: Path, fitted: Any, noisy: Any) -> None:
-    """Write the report on a result, whole or not at all."""
-    from ..report import report_of
-
-    html = report_of(fitted, noisy).html
-
-    def save_html(place: str) -> None:
-        Path(place).write_text(html, encoding="utf-8")
-
-    write(path, save_html)
+def _fitted(
+    args: argparse.Namespace, noisy: Picture, axes: dict[str, Any], method: _params.Method | None
+) -> Any:
+    """Return what is to be fitted to the data."""
+    if method is None:
+        return auto_denoiser(args, noisy, axes)
+    if _options.is_table(args, noisy):
+        raise Refusal(
+            f"--method {method.name}: denoises by neighbours, which a table has none of; leave it "
+            "out, or give --kind array"
+        )
+    return method.wrapper({**axes, "mask": _options.mask_of(args, noisy, axes)}, args.noise)
 
 
 def _spacing(noisy: Picture, axes: dict[str, Any]) -> list[float] | None:
     """Return the distances of neighbours that the file says, where they differ."""
-    if noisy.spacing is None:
+    if noisy.spacing is None or not axes:
         return None
     lone = [a % noisy.array.ndim for a in axes.values() if a is not None]
     known = [s for a, s in enumerate(noisy.spacing) if a not in lone]
@@ -225,13 +256,15 @@ def _estimated(auto: Any) -> dict[str, Any]:
     }
 
 
-def encoded(output: Path, denoised: Any, encoder: Encoder) -> Any:
+def encoded(output: Path, denoised: Any, encoder: Encoder, jobs: int | None) -> Any:
     """Return denoised data in the dtype of the file: in blocks if they go to a zarr file."""
     if not hasattr(denoised, "dask"):
         return encoder(np.asarray(denoised))
+    blocks = denoised.map_blocks(encoder, dtype=encoder.dtype)
     if format_of(output) == STORE:
-        return denoised.map_blocks(encoder, dtype=encoder.dtype)
-    return encoder(denoised.compute())
+        return blocks
+    workers = {"num_workers": jobs} if jobs is not None and jobs > 0 else {}
+    return blocks.compute(scheduler="threads", **workers)
 
 
 def write_like(
@@ -239,6 +272,6 @@ def write_like(
 ) -> str:
     """Write denoised data in the form of the noisy ones, and return what was lost."""
     encoder = Encoder(dtype, noisy.unit)
-    values = encoded(output, denoised, encoder)
+    values = encoded(output, denoised, encoder, jobs)
     write(output, lambda path: save(path, values, noisy, jobs))
     return encoder.lost

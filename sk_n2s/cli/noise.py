@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..files.formats import STORE, SUFFIXES, format_of, read
+from ..files.formats import SUFFIXES, read
 from . import _interrupts, _options, _saying
 
 __all__ = ["add", "run"]
@@ -39,16 +39,23 @@ def add(commands: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Say what the noise is like."""
     source = Path(args.image)
-    noisy = read(source, _options.options_of(args, lazily=format_of(source) == STORE))
+    noisy = read(source, _options.options_of(args, lazily=True))
     axes, note = _options.channel_axis(args, noisy)
+    is_table = _options.is_table(args, noisy)
 
     from .._utils.tiling import sample
     from ..noise.estimate import estimate_noise_model
 
     _interrupts.begin_work()
     with _saying.working(f"looking at {source}"):
-        model = estimate_noise_model(noisy.array, **axes)
-        part = np.asarray(sample(noisy.array, **axes)[0], dtype=np.float64)
+        if is_table:
+            from ..noise.table import estimate_table_noise_model
+
+            part = np.asarray(noisy.array, dtype=np.float64)
+            model = estimate_table_noise_model(part)
+        else:
+            model = estimate_noise_model(noisy.array, **axes)
+            part = np.asarray(sample(noisy.array, **axes)[0], dtype=np.float64)
     low, high = np.nanpercentile(part, [0.1, 99.9])
     is_map = isinstance(model.level, np.ndarray)
     variance = np.square(model.level) if is_map else model.variance(part)  # type: ignore[arg-type]
@@ -81,5 +88,6 @@ def run(args: argparse.Namespace) -> int:
     print(f"on average {deviation:.4g}, which is {100 * share:.2g} % of the range of the data")
     on_signal = "depends" if model.is_signal_dependent else "does not depend"
     on_others = "depends on" if model.is_correlated else "is independent of"
-    print(f"it {on_signal} on the signal, and {on_others} that of neighbours")
+    neighbours = "" if is_table else f", and {on_others} that of neighbours"
+    print(f"it {on_signal} on the signal{neighbours}")
     return 0

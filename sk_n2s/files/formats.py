@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from .picture import Options, Picture, Refusal, check_values, upright
+from .picture import Options, Picture, Refusal, check_values, needed_memory, upright
 
 __all__ = [
     "STORE", "SUFFIXES", "check_format", "format_of", "is_array_in_store", "is_known", "read",
@@ -27,7 +27,9 @@ _MODULES = {
     **dict.fromkeys((".png", ".jpg", ".jpeg", ".webp", ".bmp"), "images"),
     **dict.fromkeys((".tif", ".tiff"), "tiff"),
     **dict.fromkeys((".npy", ".npz"), "arrays"),
-    **dict.fromkeys((".csv", ".tsv"), "tables"),
+    **dict.fromkeys((".csv", ".tsv", ".parquet"), "tables"),
+    **dict.fromkeys((".mtx", ".mtx.gz"), "mtx"),
+    ".gif": "gif",
     **dict.fromkeys((".nii", ".nii.gz"), "nifti"),
     **dict.fromkeys((".fits", ".fit"), "fits"),
     ".zarr": "stores",
@@ -39,6 +41,10 @@ _STUMBLES = (
     SyntaxError, TypeError, struct.error, tokenize.TokenError,
 )  # fmt: skip
 
+#: Blocks of data that are denoised so take this part of the memory, on all cores together, and
+#: hold at least, and at most, so many entries.
+_SHARES, _SMALLEST, _LARGEST = 4, 2**16, 2**22
+
 STORE = ".zarr"  # a folder: an array that need not fit into memory
 SUFFIXES = ", ".join(_MODULES)
 
@@ -46,7 +52,8 @@ SUFFIXES = ", ".join(_MODULES)
 def format_of(path: Path) -> str:
     """Return the suffix that tells the format; an array may lie deeper in a zarr folder."""
     name = path.name.lower()
-    suffix = ".nii.gz" if name.endswith(".nii.gz") else path.suffix.lower()
+    packed = (known for known in _MODULES if known.endswith(".gz") and name.endswith(known))
+    suffix = next(packed, path.suffix.lower())
     in_store = store_around(path) is not None and _MODULES.get(suffix, "stores") == "stores"
     return STORE if in_store else suffix
 
@@ -126,7 +133,31 @@ def read(path: Path, options: Options | None = None, *, checked: bool = True) ->
             picture.array = picture.array.astype(picture.array.dtype.newbyteorder("="))
         if checked:
             check_values(path, picture.array)
+        need = needed_memory(picture.array.shape, picture.array.dtype)
+        if options.lazily and need > options.memory:
+            picture.array = _in_blocks(path, picture, options)
+            picture.notes.append(f"denoised in blocks: the whole would take about {need / 1e9:.0f}"
+                                 " GB")  # fmt: skip
     return picture
+
+
+def _in_blocks(path: Path, picture: Picture, options: Options) -> Any:
+    """Return an array as one that is denoised in blocks, a few of which fit into memory."""
+    try:
+        import dask.array as da
+    except ImportError:
+        raise Refusal(
+            f"{path}: takes more than --memory-limit {options.memory / 1e9:g} to denoise; in "
+            "blocks it takes less, which needs dask: pip install 'sk_n2s[dask]'"
+        ) from None
+    share = options.memory / _SHARES / (os.cpu_count() or 1)
+    size = min(max(share / needed_memory((1,), np.dtype(float)), _SMALLEST), _LARGEST)
+    array = picture.array
+    sizes: list[Any] = ["auto"] * array.ndim
+    if picture.channel_axis is not None:
+        sizes[picture.channel_axis] = -1
+    chunks = da.core.normalize_chunks(sizes, array.shape, limit=int(8 * size), dtype=np.float64)
+    return da.from_array(array, chunks=chunks, name=False)
 
 
 def _in_words(error: Exception) -> str:
@@ -151,7 +182,7 @@ def _left_out(path: str, kind: str, like: Picture) -> list[str]:
     """Return what becomes of that which is beside the array, in words."""
     notes = []
     if like.alpha is not None:
-        carried = "carried through as it is" if kind in ("images", "tiff") else "not written"
+        carried = "carried through as it is" if kind in ("images", "tiff", "gif") else "not written"
         notes.append(f"the alpha channel is {carried}")
     said = like.origin["kept"] if like.kind == "images" else like.origin
     if kind != like.kind and said:

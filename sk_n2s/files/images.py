@@ -11,7 +11,7 @@ import numpy as np
 
 from .picture import Options, Picture, Refusal, check_shape, upright
 
-__all__ = ["check", "read", "save"]
+__all__ = ["any_size", "check", "read", "save"]
 
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "DIB")
 
@@ -30,7 +30,7 @@ def read(path: Path, options: Options) -> Picture:
     """Read an image; its alpha channel apart, a palette as the colours that it stands for."""
     from PIL import Image, UnidentifiedImageError
 
-    with _any_size(Image):
+    with any_size(Image):
         try:
             image = Image.open(path, formats=_FORMATS)
         except UnidentifiedImageError:
@@ -64,7 +64,7 @@ def read(path: Path, options: Options) -> Picture:
 
 
 @contextmanager
-def _any_size(Image: Any) -> Iterator[None]:
+def any_size(Image: Any) -> Iterator[None]:
     """Let Pillow open any size: what is too large is told before it is decoded."""
     before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
     try:

@@ -30,6 +30,9 @@ _MOST_ENTRIES = 2**34
 #: Arrays as large as the data that a denoiser holds at a time, about; measured.
 _COPIES = 14
 
+#: Arrays as large as a file holds, in its dtype, that are in memory where it is denoised in blocks.
+_HELD = 3
+
 #: The squares of larger values leave what float32 and float64 can hold.
 _LARGEST = {4: 1e18, 8: 1e150}
 
@@ -51,7 +54,7 @@ class Refusal(Exception):
 
 @dataclass(frozen=True)
 class Options:
-    """How files are read: which of several arrays, how much memory, and in blocks or not."""
+    """How files are read: which of several arrays, how much memory, and whether blocks will do."""
 
     series: str | None = None
     memory: float = 8e9  # bytes
@@ -69,6 +72,7 @@ class Picture:
     axes: str | None = None  # a letter for each axis: T, Z, C, Y, X, S for colours
     channel_axis: int | None = None
     batch_axis: int | None = None
+    is_table: bool = False  # whether no axis has neighbours
     spacing: tuple[float, ...] | None = None  # for each axis, NaN where it is not known
     alpha: np.ndarray | None = None  # opacity, which is carried through
     orientation: int = 1  # EXIF's number
@@ -92,7 +96,9 @@ def needed_memory(shape: tuple[int, ...], dtype: np.dtype) -> float:
     return float(prod(shape)) * (4 if small else 8) * _COPIES
 
 
-def check_shape(path: Path, shape: tuple[int, ...], dtype: np.dtype, options: Options) -> None:
+def check_shape(
+    path: Path, shape: tuple[int, ...], dtype: np.dtype, options: Options, *, on_disk: bool = False
+) -> None:
     """Refuse, before anything is decoded, what is empty, too large or holds no numbers."""
     if dtype.kind not in "fiub":
         what = _NO_NUMBERS.get(dtype.kind, f"{dtype} data")
@@ -105,12 +111,13 @@ def check_shape(path: Path, shape: tuple[int, ...], dtype: np.dtype, options: Op
         raise Refusal(f"{path}: holds a single number, which has no neighbours")
     if prod(shape) == 0:
         raise Refusal(f"{path}: is empty, its shape is {shape}")
-    if options.lazily:
+    if on_disk:
         if prod(shape) > _MOST_ENTRIES:
             raise Refusal(f"{path}: holds {prod(shape):.2g} entries, denoise parts of it")
         return
     need = needed_memory(shape, dtype)
-    if need > options.memory:
+    held = prod(shape) * dtype.itemsize * _HELD
+    if min(need, held if options.lazily else need) > options.memory:
         size = " × ".join(map(str, shape))
         raise Refusal(
             f"{path}: {size} entries take about {need / 1e9:.0f} GB to denoise, more than "

@@ -106,7 +106,7 @@ def _level(path: Path, group: Any, options: Options) -> tuple:
 
 def _check_array(path: Path, array: Any, options: Options) -> None:
     """Refuse an array that is too large, or whose chunks are."""
-    check_shape(path, tuple(array.shape), np.dtype(array.dtype), options)
+    check_shape(path, tuple(array.shape), np.dtype(array.dtype), options, on_disk=options.lazily)
     chunk = prod(array.chunks) * np.dtype(array.dtype).itemsize
     if chunk > options.memory / 8:
         raise Refusal(
