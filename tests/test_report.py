@@ -374,6 +374,41 @@ def test_logarithmic_ticks():
     assert ticks(0.01, 100, is_log=True) == [0.01, 0.1, 1, 10, 100]
 
 
+def test_notebooks_show_what_was_found_below_the_diagram(noisy, auto, monkeypatch):
+    search = _search(noisy)
+    assert search.best_params_ == {"sigma": 1.0}
+    shown = search._repr_html_()
+    bundle = search._repr_mimebundle_()
+    found = [text.partition("sk-n2s-short")[2] for text in (shown, bundle["text/html"])]
+    assert found[0] == found[1] != "" and bundle["text/plain"] == repr(search)
+    assert "<dd>sigma=1, of 3 candidates</dd>" in shown and "Estimated PSNR" not in shown
+    assert f"<dd>{-search.best_score_:.6g}</dd>" in shown and "Beware" not in shown
+    low, high = search.estimated_psnr_interval_
+    assert f"{low:.1f} to {high:.1f} dB" in search._repr_html_()  # once it was asked for
+    shown = auto._repr_html_()
+    assert "sk-container" in shown and str(auto.noise_) in shown
+    images = re.findall(r"data:image/png;base64,([^\"]+)", shown)
+    pictures = [np.asarray(Image.open(BytesIO(base64.b64decode(i)))) for i in images]
+    assert [p.shape for p in pictures] == [(64, 64)] * 2
+    assert np.std(np.diff(pictures[0].astype(float))) > 2 * np.std(
+        np.diff(pictures[1].astype(float))
+    )
+    # Nothing of it where there is nothing to show, and no error whatever happens.
+    plain = AutoDenoiser("fast")._repr_html_()
+    assert "sk-n2s-short" not in plain and "sk-container" in plain
+    again = pickle.loads(pickle.dumps(auto))._repr_html_()
+    assert "base64" not in again and str(auto.noise_) in again
+    monkeypatch.setattr("sk_n2s.report._short._of_race", lambda auto: 1 / 0)
+    assert "sk-n2s-short" not in auto._repr_html_()
+
+
+def test_a_best_value_at_the_end_of_those_that_were_tried_is_told(noisy):
+    grid = {"sigma": [0.2, 0.3, 0.4]}
+    search = SelfSupervisedSearchCV(JInvariantWrapper(gaussian), grid).fit(noisy)
+    said = "sigma=0.4 is the last value that was tried: try larger ones."
+    assert said in search.report().html and said in search._repr_html_()
+
+
 def test_displays(search, noisy):
     display = DenoisingDisplay.from_estimator(search)
     np.testing.assert_array_equal(display.before, noisy)

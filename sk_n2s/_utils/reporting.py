@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from sklearn.utils import estimator_html_repr
+
 __all__ = ["ReportMixin"]
 
 
@@ -39,3 +41,20 @@ class ReportMixin:
         from ..report import report_of
 
         return report_of(self, X)
+
+    def _repr_html_inner(self) -> str:
+        """Return scikit-learn's diagram, and below it what was found."""
+        diagram = estimator_html_repr(self)
+        from ..report._short import short_form
+
+        try:
+            return diagram + short_form(self)
+        except Exception:  # what a notebook shows by itself must not fail
+            return diagram
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, str]:
+        """Return what notebooks show."""
+        bundle = super()._repr_mimebundle_(**kwargs)  # type: ignore[misc]
+        if "text/html" in bundle:
+            bundle["text/html"] = self._repr_html_inner()
+        return bundle

@@ -11,7 +11,7 @@ from ..auto import AutoDenoiser
 from ._markup import Markup, element, table
 from ._svg import Plot
 
-__all__ = ["candidates", "losses_by_value"]
+__all__ = ["at_an_end", "candidates", "losses_by_value", "text_of"]
 
 #: More rows are not listed, and not more curves drawn.
 _ROWS, _CURVES = 200, 4
@@ -61,7 +61,9 @@ def _searched(search: Any) -> Markup:
         else f"The loss is minus the score {text_of(search.scoring)!r}."
     )
     found = table(header, rows, {0}, caption)
-    return element("div", element("p", said), element("div", *curves, class_="side"), found)
+    last = at_an_end(results["params"], best)
+    note = element("p", last, class_="says warning", role="note") if last else None
+    return element("div", element("p", said), note, element("div", *curves, class_="side"), found)
 
 
 def losses_by_value(params: list[dict], loss: np.ndarray, name: str) -> tuple[list, np.ndarray]:
@@ -76,6 +78,20 @@ def losses_by_value(params: list[dict], loss: np.ndarray, name: str) -> tuple[li
     return values, np.array([lowest for _, lowest in least.values()])
 
 
+def at_an_end(params: list[dict], best: int) -> str:
+    """Return what there is to say if the best value of a parameter is the last of those."""
+    for name, value in params[best].items():
+        tried = {each[name] for each in params if name in each and _is_number(each[name])}
+        if _is_number(value) and len(tried) > 2 and value in (min(tried), max(tried)):
+            side = "smaller" if value == min(tried) else "larger"
+            return f"{name}={text_of(value)} is the last value that was tried: try {side} ones."
+    return ""
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float | np.number) and not isinstance(value, bool)
+
+
 def _varying(params: list[dict]) -> list[str]:
     """Return the names of parameters with several values, as many as are drawn."""
     names = dict.fromkeys(name for each in params for name in each)
@@ -86,9 +102,7 @@ def _varying(params: list[dict]) -> list[str]:
 def _curve(params: list[dict], loss: np.ndarray, name: str, best: int) -> Markup:
     """Return the curve of the loss over one parameter, the best of the others for each value."""
     values, least = losses_by_value(params, loss, name)
-    numeric = all(
-        isinstance(v, int | float | np.number) and not isinstance(v, bool) for v in values
-    )
+    numeric = all(map(_is_number, values))
     have = [i for i, each in enumerate(params) if name in each]
     texts = [text_of(v) for v in values]
     if numeric:
