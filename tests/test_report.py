@@ -27,6 +27,7 @@ from sk_n2s.report._markup import Markup, element
 from sk_n2s.report._pages import pages_of
 from sk_n2s.report._pictures import data_uri, grey_limits, reduced
 from sk_n2s.report._residual import residual_of
+from sk_n2s.report._short import short_form
 from sk_n2s.report._shown import shown_of
 from sk_n2s.report._signal_levels import levels_of
 from sk_n2s.report._svg import ticks
@@ -377,14 +378,15 @@ def test_logarithmic_ticks():
 def test_notebooks_show_what_was_found_below_the_diagram(noisy, auto, monkeypatch):
     search = _search(noisy)
     assert search.best_params_ == {"sigma": 1.0}
+    assert "Estimated PSNR" not in short_form(search)  # nothing is computed for it
     shown = search._repr_html_()
     bundle = search._repr_mimebundle_()
     found = [text.partition("sk-n2s-short")[2] for text in (shown, bundle["text/html"])]
     assert found[0] == found[1] != "" and bundle["text/plain"] == repr(search)
-    assert "<dd>sigma=1, of 3 candidates</dd>" in shown and "Estimated PSNR" not in shown
+    assert "<dd>sigma=1, of 3 candidates</dd>" in shown
     assert f"<dd>{-search.best_score_:.6g}</dd>" in shown and "Beware" not in shown
     low, high = search.estimated_psnr_interval_
-    assert f"{low:.1f} to {high:.1f} dB" in search._repr_html_()  # once it was asked for
+    assert f"{low:.1f} to {high:.1f} dB" in short_form(search)
     shown = auto._repr_html_()
     assert "sk-container" in shown and str(auto.noise_) in shown
     images = re.findall(r"data:image/png;base64,([^\"]+)", shown)
