@@ -399,7 +399,7 @@ def test_notebooks_show_what_was_found_below_the_diagram(noisy, auto, monkeypatc
     plain = AutoDenoiser("fast")._repr_html_()
     assert "sk-n2s-short" not in plain and "sk-container" in plain
     again = pickle.loads(pickle.dumps(auto))._repr_html_()
-    assert "base64" not in again and str(auto.noise_) in again
+    assert "data:image/png" not in again and str(auto.noise_) in again
     monkeypatch.setattr("sk_n2s.report._short._of_race", lambda auto: 1 / 0)
     assert "sk-n2s-short" not in auto._repr_html_()
 
