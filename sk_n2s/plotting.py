@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Self
 
 import numpy as np
 from sklearn.base import clone
@@ -10,10 +11,10 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from ._utils.arrays import as_float_array
-from ._utils.readable import readable
 from .losses import check_scoring
+from .report._candidates import curve_over, varying
 from .report._displays import DenoisingDisplay, NoiseDisplay, ResidualDisplay
-from .report._matplotlib import matplotlib_module
+from .report._matplotlib import matplotlib_module, places
 
 __all__ = [
     "DenoisingDisplay",
@@ -26,25 +27,38 @@ __all__ = [
 ]
 
 
-class SelfSupervisedCurveDisplay:
-    """The self-supervised loss of each candidate of a search, with the chosen one marked.
+#: How each curve looks, and what it is called.
+_STYLES = {
+    "loss": ("C0", "-", "o", "J-invariant: distance to the noisy data (the loss)"),
+    "invariant": ("C0", "--", "o", "J-invariant: true error"),
+    "plain_loss": ("C1", "-", "s", "plain: distance to the noisy data"),
+    "plain": ("C1", "--", "s", "plain: true error"),
+}
 
-    Where the clean data are known, the true error is drawn as well, for the J-invariant
-    form and for the plain denoiser, together with the plain denoiser's distance to the
+#: Values of a parameter that are each named on the axis, at most.
+_TICKS = 12
+
+
+class SelfSupervisedCurveDisplay:
+    """The self-supervised loss of the candidates of a search, with the chosen one marked.
+
+    There is a curve over each parameter that was searched: for each of its values, the least loss
+    of the candidates that have it, whatever their other parameters are; all candidates are dots.
+
+    Where the clean data are known, the true error of the same candidates is drawn as well, for the
+    J-invariant form and for the plain denoiser, together with the plain denoiser's distance to the
     noisy data: the score that cannot be used.
 
     Use `from_search` to make one.
 
     Parameters
     ----------
-    labels : list
-        What each candidate is called on the horizontal axis: numbers or strings.
+    params : list of dict
+        The parameters of each candidate.
     loss : ndarray of shape (n_candidates,)
         The self-supervised losses.
     best_index : int
         The chosen candidate.
-    xlabel : str
-        The label of the horizontal axis.
     errors : dict of str to ndarray of shape (n_candidates,), default=None
         "invariant", "plain": the true mean squared errors; "plain_loss": the distance of
         the plain output to the noisy data.
@@ -53,27 +67,25 @@ class SelfSupervisedCurveDisplay:
 
     Attributes
     ----------
-    ax_ : matplotlib Axes
-        Where it was drawn.
+    axes_ : ndarray of matplotlib Axes of shape (n_parameters,)
+        Where the curves over each parameter were drawn.
     figure_ : matplotlib Figure
         The figure.
-    lines_ : dict of str to matplotlib Line2D
-        The curves: "loss", and those of `errors`.
+    lines_ : dict of str to dict of str to matplotlib Line2D
+        For each parameter the curves: "loss", and those of `errors`.
     """
 
     def __init__(
         self,
-        labels: list[str],
+        params: list[dict[str, Any]],
         loss: np.ndarray,
         best_index: int,
-        xlabel: str,
         errors: dict[str, np.ndarray] | None = None,
         ylabel: str = "mean squared difference",
     ):
-        self.labels = labels
+        self.params = params
         self.loss = loss
         self.best_index = best_index
-        self.xlabel = xlabel
         self.errors = errors
         self.ylabel = ylabel
 
@@ -85,8 +97,9 @@ class SelfSupervisedCurveDisplay:
         *,
         noisy: Any = None,
         errors: dict[str, np.ndarray] | None = None,
+        names: Sequence[str] | None = None,
         ax: Any = None,
-    ) -> SelfSupervisedCurveDisplay:
+    ) -> Self:
         """Draw the results of a search.
 
         Parameters
@@ -101,8 +114,11 @@ class SelfSupervisedCurveDisplay:
             remembers them until it is pickled.
         errors : dict, default=None
             What `true_errors` returned before, instead of `clean`.
-        ax : matplotlib Axes, default=None
-            Where to draw; None makes a new figure.
+        names : sequence of str, default=None
+            The parameters over which curves are drawn; None takes up to four of those that were
+            given several values.
+        ax : matplotlib Axes, or one for each parameter, default=None
+            Where to draw; None makes a new figure, and a single one is divided.
 
         Returns
         -------
@@ -114,7 +130,8 @@ class SelfSupervisedCurveDisplay:
         ImportError
             If matplotlib is not installed.
         ValueError
-            If the noisy data are not known any more, or `clean` has another shape.
+            If the noisy data are not known any more, `clean` has another shape, or no candidate
+            has such a parameter.
 
         Examples
         --------
@@ -126,25 +143,28 @@ class SelfSupervisedCurveDisplay:
         >>> noisy = clean + np.random.default_rng(0).normal(size=clean.shape)
         >>> search = SelfSupervisedSearchCV(JInvariantWrapper(median), {"radius": [1, 2, 3]})
         >>> display = SelfSupervisedCurveDisplay.from_search(search.fit(noisy), clean)
-        >>> sorted(display.lines_)
+        >>> sorted(display.lines_["radius"])
         ['invariant', 'loss', 'plain', 'plain_loss']
         """
         check_is_fitted(search, "cv_results_")
         results = search.cv_results_
-        labels, xlabel = _labels(results["params"])
         if clean is not None:
             errors = true_errors(search, clean, noisy)
-        loss = -results["mean_test_score"]
         ylabel = "mean squared difference" if search.scoring is None else "loss"
-        return cls(labels, loss, search.best_index_, xlabel, errors, ylabel).plot(ax=ax)
+        loss = -results["mean_test_score"]
+        made = cls(results["params"], loss, search.best_index_, errors, ylabel)
+        return made.plot(names=names, ax=ax)
 
-    def plot(self, *, ax: Any = None) -> SelfSupervisedCurveDisplay:
+    def plot(self, *, names: Sequence[str] | None = None, ax: Any = None) -> Self:
         """Draw the curves.
 
         Parameters
         ----------
-        ax : matplotlib Axes, default=None
-            Where to draw; None makes a new figure.
+        names : sequence of str, default=None
+            The parameters over which curves are drawn; None takes up to four of those that were
+            given several values.
+        ax : matplotlib Axes, or one for each parameter, default=None
+            Where to draw; None makes a new figure, and a single one is divided.
 
         Returns
         -------
@@ -155,35 +175,51 @@ class SelfSupervisedCurveDisplay:
         ------
         ImportError
             If matplotlib is not installed.
+        ValueError
+            If no candidate has such a parameter.
         """
-        if ax is None:
-            _, ax = matplotlib_module("pyplot").subplots(layout="constrained")
-        numeric = all(np.isscalar(v) and not isinstance(v, str) for v in self.labels)
-        x = np.array(self.labels, dtype=float) if numeric else np.arange(len(self.labels))
-        order = np.argsort(x, kind="stable")
-        styles = {
-            "loss": ("C0", "-", "o", "J-invariant: distance to the noisy data (the loss)"),
-            "invariant": ("C0", "--", "o", "J-invariant: true error"),
-            "plain_loss": ("C1", "-", "s", "plain: distance to the noisy data"),
-            "plain": ("C1", "--", "s", "plain: true error"),
-        }
-        curves = {"loss": self.loss, **(self.errors or {})}
+        known = list(dict.fromkeys(name for each in self.params for name in each))
+        names = list(names) if names is not None else varying(self.params) or known[:1]
+        for name in names:
+            if name not in known:
+                raise ValueError(f"names={names!r}: no candidate has {name!r}, but {known}.")
+        self.axes_ = places(ax, max(1, len(names)))
+        self.figure_ = self.axes_[0].figure
         self.lines_ = {}
-        for name, (colour, line, marker, label) in styles.items():
-            if name in curves:
-                values = np.asarray(curves[name])[order]
-                style = {"color": colour, "linestyle": line, "marker": marker, "label": label}
-                (self.lines_[name],) = ax.plot(x[order], values, **style)
-        chosen = x[self.best_index], self.loss[self.best_index]
-        ax.plot(*chosen, "o", ms=14, mfc="none", mec="C3", mew=2, label="chosen")
-        if not numeric or len(x) <= 12:
-            ax.set_xticks(x, [f"{v:g}" if numeric else str(v) for v in self.labels])
-        if not numeric:
-            ax.tick_params(axis="x", labelrotation=90)
-        ax.set(xlabel=self.xlabel, ylabel=self.ylabel)
-        ax.legend(fontsize="small")
-        self.ax_, self.figure_ = ax, ax.figure
+        for name, each in zip(names, self.axes_, strict=False):
+            self.lines_[name] = self._curves_over(name, each)
+        self.axes_[0].set(ylabel=self.ylabel)
+        if ax is None and len(self.axes_) > 1:  # beside all of them
+            found = self.axes_[0].get_legend_handles_labels()
+            self.figure_.legend(*found, loc="outside upper center", ncols=3, fontsize="small")
+        else:
+            self.axes_[0].legend(fontsize="small")
         return self
+
+    def _curves_over(self, name: str, ax: Any) -> dict[str, Any]:
+        """Draw the curves over one parameter."""
+        curve = curve_over(self.params, self.loss, name)
+        lines = {}
+        for key, values in {"loss": self.loss, **(self.errors or {})}.items():
+            colour, line, marker, label = _STYLES[key]
+            line = line if curve.is_numeric else ""
+            style = {"color": colour, "linestyle": line, "marker": marker, "label": label}
+            values = np.asarray(values)[curve.lowest]
+            (lines[key],) = ax.plot(curve.places, values, **style)
+        if len(curve.have) > len(curve.places):
+            ax.plot(curve.x, self.loss[curve.have], ".", color="C0", alpha=0.4, zorder=1)
+        if self.best_index in curve.have:
+            chosen = curve.x[curve.have.index(self.best_index)], self.loss[self.best_index]
+            ax.plot(*chosen, "o", ms=14, mfc="none", mec="C3", mew=2, label="chosen")
+        if curve.is_log:
+            ax.set_xscale("log")
+        if not curve.is_numeric or len(curve.places) <= _TICKS:
+            ax.set_xticks(curve.places, curve.texts)
+            ax.set_xticks([], minor=True)
+        if not curve.is_numeric:
+            ax.tick_params(axis="x", labelrotation=90)
+        ax.set(xlabel=name)
+        return lines
 
 
 def figure_formats() -> list[str]:
@@ -194,25 +230,12 @@ def figure_formats() -> list[str]:
 
 def write_curve(search: Any, path: Any, *, errors: dict | None = None) -> None:
     """Write the figure of `SelfSupervisedCurveDisplay` to a file, without a screen."""
-    figure = matplotlib_module("figure").Figure(layout="constrained")
-    SelfSupervisedCurveDisplay.from_search(search, errors=errors, ax=figure.subplots())
+    n = max(1, len(varying(search.cv_results_["params"])))
+    size = (max(6.4, 4.8 * n), 4.8)
+    figure = matplotlib_module("figure").Figure(figsize=size, layout="constrained")
+    axes = figure.subplots(1, n, squeeze=False)[0]
+    SelfSupervisedCurveDisplay.from_search(search, errors=errors, ax=axes)
     figure.savefig(path, dpi=150)
-
-
-def _labels(candidates: list[dict]) -> tuple[list, str]:
-    """Return the values of the parameter that varies, or a text for each candidate."""
-    names = list(dict.fromkeys(name for params in candidates for name in params))
-    if len(names) == 1:
-        values = [params[names[0]] for params in candidates]
-        return [v if np.isscalar(v) else _text(v) for v in values], names[0]
-    texts = [", ".join(f"{k}={_text(v)}" for k, v in params.items()) for params in candidates]
-    return texts, "candidate"
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:g}"
-    return value if isinstance(value, str) else readable(value)
 
 
 def true_errors(search: Any, clean: Any, noisy: Any = None) -> dict[str, np.ndarray]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from ..auto import AutoDenoiser
 from ._markup import Markup, element, table
 from ._svg import Plot
 
-__all__ = ["at_an_end", "candidates", "losses_by_value", "text_of"]
+__all__ = ["at_an_end", "candidates", "curve_over", "text_of", "varying"]
 
 #: More rows are not listed, and not more curves drawn.
 _ROWS, _CURVES = 200, 4
@@ -53,7 +53,7 @@ def _searched(search: Any) -> Markup:
     caption = f"{n} candidates, the chosen one first."
     if n > _ROWS:
         caption = f"The best {_ROWS} of {n} candidates, the chosen one first."
-    curves = [_curve(results["params"], loss, name, best) for name in _varying(results["params"])]
+    curves = [_curve(results["params"], loss, name, best) for name in varying(results["params"])]
     said = (
         "The loss is the mean squared distance of predictions to noisy data that they have not "
         "seen: the true error plus the variance of the noise."
@@ -66,16 +66,57 @@ def _searched(search: Any) -> Markup:
     return element("div", element("p", said), note, element("div", *curves, class_="side"), found)
 
 
-def losses_by_value(params: list[dict], loss: np.ndarray, name: str) -> tuple[list, np.ndarray]:
-    """Return the values of a parameter, and the least loss of the candidates that have each."""
-    least: dict[str, tuple[Any, float]] = {}
-    for each, value in zip(params, loss, strict=True):
-        if name in each:
-            key = text_of(each[name])
-            known = least.get(key, (each[name], np.nan))
-            least[key] = known[0], float(np.fmin(known[1], value))
-    values = [value for value, _ in least.values()]
-    return values, np.array([lowest for _, lowest in least.values()])
+class ParameterCurve(NamedTuple):
+    """The candidates of a search by the value of one parameter.
+
+    Attributes
+    ----------
+    texts : list of str
+        The values in words, in the order of their places.
+    places : ndarray
+        Where each value is on the axis: the values themselves if they are numbers.
+    lowest : ndarray of int
+        The candidate of the least loss that has each value.
+    have : list of int
+        The candidates that have the parameter.
+    x : ndarray
+        The place of each of these.
+    is_numeric, is_log : bool
+        Whether the values are numbers, and whether they are far apart.
+    """
+
+    texts: list[str]
+    places: np.ndarray
+    lowest: np.ndarray
+    have: list[int]
+    x: np.ndarray
+    is_numeric: bool
+    is_log: bool
+
+
+def curve_over(params: list[dict], loss: np.ndarray, name: str) -> ParameterCurve:
+    """Return the candidates by the value of a parameter."""
+    have = [i for i, each in enumerate(params) if name in each]
+    is_numeric = all(_is_number(params[i][name]) for i in have)
+    keys = [float(params[i][name]) if is_numeric else text_of(params[i][name]) for i in have]
+    known = np.where(np.isnan(loss), np.inf, loss)
+    best: dict[Any, int] = {}
+    for i, key in zip(have, keys, strict=True):
+        if key not in best or known[i] < known[best[key]]:
+            best[key] = i
+    values: list[Any] = sorted(best) if is_numeric else list(best)
+    places = np.array(values if is_numeric else range(len(values)), dtype=float)
+    place_of = dict(zip(values, places, strict=True))
+    is_log = bool(is_numeric and places.min() > 0 and places.max() / places.min() > _WIDE)
+    return ParameterCurve(
+        [text_of(params[best[v]][name]) for v in values],
+        places,
+        np.array([best[v] for v in values]),
+        have,
+        np.array([place_of[key] for key in keys]),
+        is_numeric,
+        is_log,
+    )
 
 
 def at_an_end(params: list[dict], best: int) -> str:
@@ -92,7 +133,7 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float | np.number) and not isinstance(value, bool)
 
 
-def _varying(params: list[dict]) -> list[str]:
+def varying(params: list[dict]) -> list[str]:
     """Return the names of parameters with several values, as many as are drawn."""
     names = dict.fromkeys(name for each in params for name in each)
     several = [n for n in names if len({text_of(p[n]) for p in params if n in p}) > 1]
@@ -101,25 +142,17 @@ def _varying(params: list[dict]) -> list[str]:
 
 def _curve(params: list[dict], loss: np.ndarray, name: str, best: int) -> Markup:
     """Return the curve of the loss over one parameter, the best of the others for each value."""
-    values, least = losses_by_value(params, loss, name)
-    numeric = all(map(_is_number, values))
-    have = [i for i, each in enumerate(params) if name in each]
-    texts = [text_of(v) for v in values]
-    if numeric:
-        places = np.array(values, dtype=float)
-        x = np.array([float(params[i][name]) for i in have])
-    else:
-        places = np.arange(len(values), dtype=float)
-        x = np.array([texts.index(text_of(params[i][name])) for i in have], dtype=float)
-    order = np.argsort(places, kind="stable")
-    is_log = numeric and places.min() > 0 and places.max() / places.min() > _WIDE
-    alt = f"The loss over {name}: least at {texts[int(np.nanargmin(least))]}."
-    plot = Plot(places, loss[have], name, "loss", alt, bool(is_log), None if numeric else texts)
-    plot.line(places[order], least[order], "one")
-    tips = [", ".join(f"{k}={text_of(v)}" for k, v in params[i].items()) for i in have]
-    plot.dots(x, loss[have], [f"{tip}: {loss[i]:.6g}" for tip, i in zip(tips, have, strict=True)])
-    if best in have:
-        plot.ring(x[have.index(best)], loss[best], "chosen")
+    curve = curve_over(params, loss, name)
+    least = loss[curve.lowest]
+    alt = f"The loss over {name}: least at {curve.texts[int(np.nanargmin(least))]}."
+    names = None if curve.is_numeric else curve.texts
+    plot = Plot(curve.places, loss[curve.have], name, "loss", alt, curve.is_log, names)
+    plot.line(curve.places, least, "one")
+    tips = [", ".join(f"{k}={text_of(v)}" for k, v in params[i].items()) for i in curve.have]
+    titles = [f"{tip}: {loss[i]:.6g}" for tip, i in zip(tips, curve.have, strict=True)]
+    plot.dots(curve.x, loss[curve.have], titles)
+    if best in curve.have:
+        plot.ring(curve.x[curve.have.index(best)], loss[best], "chosen")
     return element("figure", plot.markup(), element("figcaption", alt))
 
 
