@@ -52,9 +52,14 @@ def cpu_seconds(function, repeats=1):
     return result, float(np.median(times))
 
 
-def table(header, rows):
+def table(header, rows, markdown=False):
     """Print rows of strings and numbers in columns."""
     cells = [[f"{c:.4f}" if isinstance(c, float) else str(c) for c in row] for row in rows]
+    if markdown:
+        rule = ["---", *["---:"] * (len(header) - 1)]
+        for row in [header, rule, *cells]:
+            print(f"| {' | '.join(row)} |")
+        return
     widths = [max(map(len, column)) for column in zip(header, *cells, strict=True)]
     for row in [header, *cells]:
         print("  ".join(c.rjust(w) for c, w in zip(row, widths, strict=True)))
