@@ -171,7 +171,8 @@ def test_a_search_that_warned_is_pickled_and_runs_in_processes(in_rows):
     with pytest.warns(UserWarning) as warned:
         search.fit(in_rows)
     assert [w.category for w in warned].count(NoiseAssumptionWarning) == 1
-    assert sum("No candidate is better" in str(w.message) for w in warned) == 1
+    # The noise is larger than it looks at a glance, and what is left of it is less than all.
+    assert not any("No candidate is better" in str(w.message) for w in warned)
     assert pickle.loads(pickle.dumps(search)).best_params_ == search.best_params_
 
 

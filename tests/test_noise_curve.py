@@ -29,6 +29,22 @@ def test_a_gain_that_is_no_integer_is_seen_in_the_grey_levels(camera, gain, offs
     assert not curve.clipped_low
 
 
+@pytest.mark.parametrize("gain", [1.0, 0.25])
+@pytest.mark.parametrize("base", [1, 4, 20])
+@pytest.mark.parametrize("shape", [(16, 80, 80), (8, 48, 48)], ids=str)
+def test_counts_of_which_one_brightness_is_seen_are_told_by_their_shape(shape, base, gain):
+    """Between sharp cells, all parts without structure are background."""
+    z, y, x = np.indices(shape)
+    cells = 30 * (np.sin(x / 5) * np.sin(y / 6) * np.cos(z / 3) > 0.3)
+    rng = np.random.default_rng(0)
+    curve = estimate_noise_curve(gain * rng.poisson(base + cells))
+    assert curve[:2] == (pytest.approx(gain, rel=1e-6), 0) and not curve.clipped_low
+    # Normal noise of the same variance, rounded, and cut off at 0, is none of counts.
+    noisy = base + cells + np.sqrt(base) * rng.normal(size=shape)
+    curve = estimate_noise_curve(gain * np.maximum(np.rint(noisy), 0))
+    assert curve.gain == 0
+
+
 def test_the_curve_of_a_camera(rng):
     camera = data.camera() / 255
     X = 2.3 * rng.poisson(40 * camera) + 100 + 3 * rng.normal(size=camera.shape)

@@ -72,8 +72,26 @@ def test_shell_blocks_of_the_readme(tmp_path, monkeypatch):
             assert main(words[1:]) == 0
             ran += 1
         else:
-            assert words[0] in ("pip", "pytest", "python")
+            assert words[0] in ("pip", "pytest", "python", "bash")
     assert ran >= 2
+
+
+def test_the_pages_of_the_api_are_those_of_all_public_modules():
+    listed = set(re.findall(r"sk_n2s\.(\w+)", (ROOT / ".ci" / "api").read_text()))
+    # What is not listed has its names at the root, or is not public.
+    assert listed == set(ROOMS) - {
+        *("__main__", "cli", "__init__", "files", "_utils"),
+        *("auto", "search", "stacking", "j_invariance"),
+    }
+
+
+def test_the_pictures_of_the_readme_are_there_and_have_alternative_texts():
+    pictures = re.findall(r"!\[(.*?)\]\((.*?)\)", README)
+    assert len(pictures) == 2 and all(len(text) > 40 for text, _ in pictures)
+    for _, path in pictures:
+        assert (ROOT / path).stat().st_size < 300_000
+    for link in re.findall(r"\]\(#(.*?)\)", README):
+        assert any(line.lower().replace(" ", "-") == f"##-{link}" for line in README.splitlines())
 
 
 def test_importing_loads_no_extra():

@@ -49,6 +49,7 @@ class Blocks(NamedTuple):
     item: np.ndarray  # which item or channel
     place: np.ndarray  # (n_blocks, n_axes): where, from -1 to 1
     freedom: np.ndarray  # degrees of freedom of its power
+    third: np.ndarray  # the third cumulant of its entries
 
     def where(self, kept: np.ndarray) -> Blocks:
         """Return some of them."""
@@ -123,8 +124,19 @@ def _measure(X: np.ndarray, known: np.ndarray | None, low: float, high: float, k
         np.full(len(share), k),
         np.stack([g.ravel() for g in grid], axis=1),
         np.full(len(share), float(side * _FREEDOM) ** X.ndim),
+        _third_cumulants(X, whole, measured, side),
     )
     return found.where(enough)
+
+
+def _third_cumulants(
+    X: np.ndarray, whole: np.ndarray, measured: np.ndarray, side: int
+) -> np.ndarray:
+    """Return the third cumulant of what was measured in each block, without bias."""
+    centred = (X - np.sum(X * whole) / np.sum(whole)) * whole
+    one, two, three = (block_means(centred**k, side) / measured for k in (1, 2, 3))
+    n = np.maximum(measured * side**X.ndim, 3.0)
+    return (three - 3 * one * two + 2 * one**3) * n**2 / ((n - 1) * (n - 2))
 
 
 def levels_of(blocks: Blocks, expected: np.ndarray) -> Levels:

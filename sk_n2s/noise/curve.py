@@ -52,6 +52,13 @@ _CLIPPED = 0.02
 #: Grey levels are few if the noise deviates by fewer than so many.
 _COARSE = 3
 
+#: By these shares variance and third cumulant of counts may differ from what they should be, beyond
+#: their errors; and the latter differs from 0, that of normal noise, by so many errors.
+_LIKE_COUNTS, _SKEWED = (0.05, 0.25), 4.0
+
+#: That is asked of blocks with less structure than this, 1 for white noise, and of so many.
+_QUIET, _FEWEST_QUIET = 2.0, 60
+
 #: Where there is little signal, the lowest of many counts is less than this.
 _DARK = 10
 
@@ -232,6 +239,7 @@ def curve_and_error(
         largest=blocks.largest / size**2,
         slope=blocks.slope / size**2,
         level=blocks.level / size,
+        third=blocks.third / size**3,
     )
     values, counts, step = grey_levels(X)
     mean = float(np.nanmean(X, dtype=np.float64)) / size
@@ -426,7 +434,42 @@ def _counts_on_a_lattice(
         near = abs(gain / lines[-1].gain - 1) < (_SAME if is_grid else _ROUNDING)
         if (near or misfit < best + _NO_WORSE) and misfit < least - _WORTH * (found is None):
             found, least = curve, misfit
+    if found is None and values[0] >= 0 and _is_multiple(values, step):
+        return _counts_by_their_shape(blocks, step)
     return found
+
+
+def _is_multiple(values: np.ndarray, step: float) -> bool:
+    """Return whether all values are multiples of a step, so that nothing was added to counts."""
+    return step > 0 and bool((np.abs(values / step - np.rint(values / step)) < 1e-2).all())
+
+
+def _counts_by_their_shape(blocks: Blocks, gain: float) -> NoiseCurve | None:
+    """Return the curve of counts if variance and third cumulant of quiet blocks are those of them.
+
+    That tells counts even where all quiet blocks are equally bright, so that no line can be seen.
+    """
+    structure = blocks.slope / np.maximum(gain * blocks.level, 1e-300)
+    quiet = np.argsort(structure, kind="stable")
+    quiet = quiet[: max(_FEWEST_QUIET, np.count_nonzero(structure < _QUIET))]
+    (variance, doubt), (third, error) = (
+        _ratio(found[quiet], gain**power * blocks.level[quiet])
+        for power, found in ((1, blocks.power), (2, blocks.third))
+    )
+    are_counts = (
+        abs(variance - 1) < _LIKE_COUNTS[0] + 2.5 * doubt
+        and abs(third - 1) < _LIKE_COUNTS[1] + 2.5 * error
+        and third > _SKEWED * error
+    )
+    return NoiseCurve(gain, 0.0, gain * doubt) if are_counts else None
+
+
+def _ratio(found: np.ndarray, expected: np.ndarray) -> tuple[float, float]:
+    """Return the ratio of the means of two values of blocks, with its standard error."""
+    ratio = found.sum() / expected.sum()
+    return float(ratio), float(
+        np.std(found - ratio * expected) * np.sqrt(len(found)) / expected.sum()
+    )
 
 
 def _with_clipping(

@@ -17,6 +17,7 @@ from .._utils.lazy import as_float_data, in_memory, is_lazy
 from .._utils.tiling import middle, sample
 from .._utils.warn import warn
 from ..masking.thinning import Thinning
+from ..noise.estimate import estimate_noise_model
 from ..noise.level import white_noise
 from ..noise.model import NoiseModel, check_noise
 from ..risk.error_estimate import ErrorEstimate, error_of
@@ -125,15 +126,29 @@ class ErrorEstimateMixin:
         """Say so if the noisy data are nearer to the truth than the best candidate."""
         if isinstance(wrapper.partition, Thinning):  # whose loss is that of a part
             return
-        level = _quick_level(wrapper, wrapper.shown(self._noisy))
-        error = -self.best_score_ - level**2
-        if error >= level**2 > 0:
+        X, loss = wrapper.shown(self._noisy), -self.best_score_
+        variance = _quick_level(wrapper, X) ** 2
+        if loss - variance >= variance > 0:
+            # Noise that neighbours share looks smaller at a glance than it is.
+            variance = _variance(wrapper, X)
+        error = loss - variance
+        if error >= variance > 0:
             warn(
                 "No candidate is better than the noisy data themselves: the best, "
                 f"{self.best_params_}, has an estimated mean squared error of {error:.3g}, and the "
-                f"variance of the noise is estimated as {level**2:.3g}. Try weaker parameters, "
+                f"variance of the noise is estimated as {variance:.3g}. Try weaker parameters, "
                 "other denoisers, or leave the data as they are."
             )
+
+
+def _variance(denoiser: BaseDenoiser, X: Any) -> float:
+    """Return the mean variance of the noise, by all that is told of it from a part of the data."""
+    axes = denoiser.axes(X.ndim)
+    if denoiser.noise is not None or axes.is_table:
+        return _quick_level(denoiser, X) ** 2
+    part, channel, batch = sample(X, axes.channel, axes.batch)
+    model = estimate_noise_model(part, channel_axis=channel, batch_axis=batch)
+    return float(np.nanmean(model.variance(part)))
 
 
 def _quick_level(denoiser: BaseDenoiser, X: Any) -> float:
