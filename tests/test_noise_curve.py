@@ -45,6 +45,23 @@ def test_counts_of_which_one_brightness_is_seen_are_told_by_their_shape(shape, b
     assert curve.gain == 0
 
 
+@pytest.mark.parametrize("peak", [3, 30])
+def test_short_spectra_and_small_images_of_counts(camera, peak):
+    channel = np.arange(1500)
+    lines = np.exp(-channel / 400) + sum(
+        h * np.exp(-0.5 * ((channel - at) / 10) ** 2) for h, at in ((0.9, 300), (0.4, 900))
+    )
+    for clean in (peak * lines, peak * camera[60:104, 60:104]):
+        rng = np.random.default_rng(0)
+        curve = estimate_noise_curve(rng.poisson(clean))
+        assert curve[:2] == (pytest.approx(1, rel=1e-6), 0)
+        noisy = clean + np.sqrt(peak / 3) * rng.normal(size=clean.shape)
+        for values in (noisy, np.rint(noisy)):
+            curve = estimate_noise_curve(values)
+            assert not curve.is_signal_dependent
+            assert max(curve.clipped_low, curve.clipped_high) < 0.003
+
+
 def test_the_curve_of_a_camera(rng):
     camera = data.camera() / 255
     X = 2.3 * rng.poisson(40 * camera) + 100 + 3 * rng.normal(size=camera.shape)

@@ -33,6 +33,13 @@ _FINE, _HALVES = 0.01, 0.6
 
 _TINY = 1e-300
 
+#: Where data are too small for so many blocks, these are smaller, down to so many entries.
+_FEW_BLOCKS, _SMALLEST = 80, 16
+
+#: So many entries of a block may be at an end of the data by chance: one always is, and of few and
+#: rounded ones two are; with half an entry for rounding.
+_BY_CHANCE = (1.5, 2.5)
+
 #: Of this share of the differences, at least, the entries were all measured.
 _MEASURED = 0.25
 
@@ -68,14 +75,26 @@ class Levels(NamedTuple):
 def measure(X: np.ndarray, channel_axis: int | None, batch_axis: int | None) -> Blocks:
     """Measure the blocks of all items and channels."""
     low, high = np.nanmin(X), np.nanmax(X)
-    found = [
-        _measure(item, known, low, high, k)
+    each = [
+        (k, item, known)
         for k, (item, known) in enumerate(items(X, channel_axis, batch_axis))
         if known is None or known.any()
     ]
+    side = _side(each[0][1].shape, len(each)) if each else 0
+    found = [_measure(item, known, low, high, k, side) for k, item, known in each]
     if not found:
         return Blocks(*(np.empty(0) for _ in Blocks._fields))
     return Blocks(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
+
+
+def _side(shape: tuple[int, ...], n_items: int) -> int:
+    """Return the side of blocks: the usual one, or less where there would be few of them."""
+    usual = block_side(len(shape))
+    least = max(2, round(_SMALLEST ** (1 / len(shape))))
+    for side in range(usual, least, -1):
+        if n_items * np.prod([max(1, n // side) for n in shape]) >= _FEW_BLOCKS:
+            return side
+    return min(usual, least)
 
 
 def _differences(X: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
@@ -86,7 +105,9 @@ def _differences(X: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
     return np.square(X)
 
 
-def _measure(X: np.ndarray, known: np.ndarray | None, low: float, high: float, k: int) -> Blocks:
+def _measure(
+    X: np.ndarray, known: np.ndarray | None, low: float, high: float, k: int, side: int
+) -> Blocks:
     axes = tuple(range(X.ndim))
     whole = np.ones(X.shape) if known is None else known.astype(np.float64)
     if known is None:
@@ -99,7 +120,6 @@ def _measure(X: np.ndarray, known: np.ndarray | None, low: float, high: float, k
             lines = [ndimage.minimum_filter1d(whole, 3, axis=a, mode="mirror") for a in axes]
             squares = sum(n * _differences(X, (a,)) for a, n in enumerate(lines)) / X.ndim
             used = sum(lines) / X.ndim
-    side = block_side(X.ndim)
     share, measured = block_means(used, side), block_means(whole, side)
     slope = np.zeros(X.shape)
     for axis in axes:
@@ -119,14 +139,21 @@ def _measure(X: np.ndarray, known: np.ndarray | None, low: float, high: float, k
         block_means(slope, side) / one,
         block_means(X, side),
         peak.ravel(),
-        block_means((X == low) * whole, side) / measured,
-        block_means((X == high) * whole, side) / measured,
+        _at_an_end((X == low) * whole, measured, side),
+        _at_an_end((X == high) * whole, measured, side),
         np.full(len(share), k),
         np.stack([g.ravel() for g in grid], axis=1),
         np.full(len(share), float(side * _FREEDOM) ** X.ndim),
         _third_cumulants(X, whole, measured, side),
     )
     return found.where(enough)
+
+
+def _at_an_end(found: np.ndarray, measured: np.ndarray, side: int) -> np.ndarray:
+    """Return the share of each block that is at an end of the data, by more than chance."""
+    share = block_means(found, side)
+    chance = _BY_CHANCE[int(side < block_side(found.ndim))]
+    return np.where(share * side**found.ndim <= chance, 0.0, share) / measured
 
 
 def _third_cumulants(
