@@ -529,3 +529,12 @@ def test_no_entry_that_was_measured_in_all_channels(rng):
     X[0] = np.nan
     with pytest.raises(ValueError, match="no entry that was measured in all channels"):
         estimate_noise_correlation(X, max_lag=3, channel_axis=0)
+
+
+def test_noise_that_would_be_negative_and_is_not_is_in_doubt(clean):
+    """Of magnitudes without air around them: their mean is not the signal where that is small."""
+    real, imaginary = np.random.default_rng(0).normal(scale=0.08, size=(2, *clean.shape))
+    doubts = estimate_noise_model(np.hypot(clean + real, imaginary)).doubts
+    assert any("never negative" in text or "magnitudes" in text for text in doubts)
+    assert not estimate_noise_model(clean + real).doubts
+    assert not estimate_noise_model(1 + np.hypot(clean + real, 0)).doubts

@@ -208,3 +208,20 @@ def test_clipping_is_seen_where_much_was_cut_off_in_dark_parts(rng):
     curve = estimate_noise_curve(noisy)
     assert curve.clipped_low == pytest.approx(np.mean(noisy == 0), abs=0.01)
     assert np.sqrt(curve.intercept) == pytest.approx(0.1, rel=0.1)
+
+
+@pytest.mark.parametrize("sigma", [4, 8, 15])  # rounded, 3 is like counts of 3.7
+@pytest.mark.parametrize("rounded", [False, True])
+def test_the_air_around_a_head_tells_the_noise_of_magnitudes(sigma, rounded):
+    shape = (16, 64, 64)
+    z, y, x = np.meshgrid(*(np.linspace(-1, 1, n) for n in shape), indexing="ij")
+    far = np.sqrt((z / 1.1) ** 2 + (y / 0.85) ** 2 + (x / 0.7) ** 2)
+    head = np.where(far < 1, 60.0, 0) + (far < 0.9) * (40 + 15 * np.sin(9 * x) * np.cos(8 * y))
+    real, imaginary = sigma * np.random.default_rng(0).normal(size=(2, *shape))
+    magnitudes = np.hypot(head + real, imaginary)
+    values = np.rint(magnitudes).astype(np.uint16) if rounded else magnitudes
+    curve = estimate_noise_curve(values)
+    assert curve.rician == pytest.approx(sigma, rel=0.03)
+    # Nothing like it: noise that is cut off, or of which the absolute value was taken.
+    for other in (np.maximum(head + real, 0), np.abs(head + real)):
+        assert estimate_noise_curve(other).rician == 0

@@ -10,6 +10,7 @@ from scipy import ndimage, special, stats
 from .._utils.arrays import mean_of_measured, split_axes
 from .._utils.lazy import as_float_data, is_lazy
 from .._utils.tiling import sample
+from ._blocks import block_means, block_side, items
 from ._lattice import grey_levels
 from .correlation import NoiseCorrelation, estimate_noise_correlation
 from .curve import MUCH_CLIPPED, NoiseCurve, curve_and_error
@@ -33,6 +34,10 @@ _UNTOLD = (
 _LINES = "there is little but lines, which may be the scene as well as noise"
 _BIASED = "noise was clipped, so that the mean of the data is not the signal near their ends"
 _SHIFTED = "the mean of magnitudes is not their signal, but above it"
+_NEVER_NEGATIVE = (
+    "values are never negative, though the signal comes near 0, as of magnitudes or clipped noise, "
+    "whose mean is not the signal there"
+)
 _ROUNDED = "values were rounded to coarse steps, beside which the noise is small"
 _HEAVY = "its variance lies in what is rare, and cannot be told from the quiet parts"
 
@@ -56,6 +61,10 @@ _MOST_OF_ALL, _LINES_AROUND = 2.0, 9
 #: Noise of less than this share of the extent of the data is hard to tell from structure: where
 #: that is everywhere, so much of the level is assumed.
 _WEAK, _CAUTION = 0.15, 0.5
+
+#: So many values, expected to be negative, are not by chance all positive; of noise that differs
+#: between places, it is that of quieter ones.
+_MANY_NEGATIVES, _QUIETEST = 10.0, 0.25
 
 #: Texture alone falls by this factor among the highest frequencies; this share of the variance is
 #: assumed to be noise at least. A larger share of the level than the last is all of it.
@@ -123,6 +132,8 @@ def estimate_noise_model(
         return NoiseModel(0.0, outliers=share)
     lone = (channel_axis, batch_axis), (channel, batch)
     model = _independent(X, part, level, *lone, is_told, found)
+    if _lacks_negatives(part, model, channel, batch):
+        model = model.replace(doubts=[*model.doubts, _NEVER_NEGATIVE])
     weak = np.sqrt(np.nanmean(model.variance(part))) < _WEAK * extent
     # The quietest parts say little of strong noise that follows the signal.
     if is_told or (model.curve is not None and not weak):
@@ -242,6 +253,25 @@ def _without_lines(
 def _not_of_texture(steepness: float) -> float:
     """Return the share of a level that texture of a falling spectrum does not explain."""
     return float(np.sqrt(np.clip(1 - (steepness - 1) / (_STEEP - 1), _LEAST_SHARE, 1)))
+
+
+def _lacks_negatives(
+    X: np.ndarray, model: NoiseModel, channel: int | None, batch: int | None
+) -> bool:
+    """Return whether noise of that size would have made values negative, and there are none."""
+    curve = model.curve
+    if not np.nanmin(X) >= 0 or (curve is not None and (_is_known(curve) or curve.rician)):
+        return False
+    signal = np.concatenate(
+        [block_means(item, block_side(item.ndim)) for item, _ in items(X, channel, batch)]
+    )
+    if curve is None:
+        deviation = np.full(len(signal), float(np.quantile(np.asarray(model.level), _QUIETEST)))
+    else:
+        deviation = np.sqrt(curve.variance(signal))
+    seen = deviation > 0
+    share = special.ndtr(-signal[seen] / deviation[seen]).sum() / max(1, len(signal))
+    return bool(share > MUCH_CLIPPED / 2 and share * X.size > _MANY_NEGATIVES)
 
 
 def _cautious(model: NoiseModel, share: float) -> NoiseModel:
