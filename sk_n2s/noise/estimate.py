@@ -260,7 +260,10 @@ def _lacks_negatives(
 ) -> bool:
     """Return whether noise of that size would have made values negative, and there are none."""
     curve = model.curve
-    if not np.nanmin(X) >= 0 or (curve is not None and (_is_known(curve) or curve.rician)):
+    if not np.nanmin(X) >= 0:
+        return False
+    # Counts are as small as the signal, and of magnitudes it is known.
+    if curve is not None and (_is_known(curve) or curve.rician or curve.intercept <= 0):
         return False
     signal = np.concatenate(
         [block_means(item, block_side(item.ndim)) for item, _ in items(X, channel, batch)]
