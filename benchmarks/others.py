@@ -67,10 +67,10 @@ def calibrated(X, level):
     return denoise_invariant(X, denoiser, denoiser_kwargs=params)
 
 
-def nl_means(X, level):
+def nl_means(X, level, channel_axis=None):
     """Return the result of scikit-image's NL-means, as its gallery tells it the level."""
     told = {"h": 0.6 * level, "sigma": level, "patch_size": 5, "patch_distance": 6}
-    return denoise_nl_means(X, fast_mode=True, **told)
+    return denoise_nl_means(X, fast_mode=True, channel_axis=channel_axis, **told)
 
 
 def open_cv(X, level):

@@ -83,9 +83,12 @@ def _save_arrays(folder, grey):
 def _save_texts(folder):
     for name in ("text.mtx", "text.gif", "text.parquet"):
         (folder / name).write_text("this is no table, but a letter to a friend\n" * 20)
-    for name, line in (("pattern", "pattern"), ("claims", "real"), ("stores", "real")):
-        size = {"claims": "99999 99999 1", "stores": "2 2 99999999"}.get(name, "2 2 1")
-        text = f"%%MatrixMarket matrix coordinate {line} general\n{size}\n1 1 1\n"
+    for name, field, size in (
+        ("pattern", "pattern", "2 2 1"),
+        ("claims", "real", "99999 99999 1"),
+        ("stores", "real", "2 2 99999999"),
+    ):
+        text = f"%%MatrixMarket matrix coordinate {field} general\n{size}\n1 1 1\n"
         (folder / f"{name}.mtx").write_text(text)
 
 
@@ -361,18 +364,8 @@ def test_damaged_files(name, tmp_path, capsys, monkeypatch):
         else:
             del damaged[at : at + 4]
         (tmp_path / f"damaged.{name}").write_bytes(damaged)
-        status = main(
-            [
-                "denoise",
-                f"damaged.{name}",
-                "--method",
-                "median",
-                "--kind",
-                "array",
-                "-o",
-                f"out.{name}",
-            ]
-        )
+        how = ["--method", "median", "--kind", "array"]
+        status = main(["denoise", f"damaged.{name}", *how, "-o", f"out.{name}"])
         error = capsys.readouterr().err
         assert status in (0, 2)
         if status == 2:

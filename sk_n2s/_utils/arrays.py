@@ -283,10 +283,9 @@ def check_table_axes(ndim: int) -> None:
         )
 
 
-def check_features_measured(missing: np.ndarray) -> None:
+def check_features_measured(X: np.ndarray) -> None:
     """Raise where nothing was measured of a feature of a table."""
-    empty = missing.all(axis=0)
-    if empty.any():
+    if has_nan(X) and (empty := np.isnan(X).all(axis=0)).any():
         raise ValueError(
             f"Feature {int(np.argmax(empty))} of X holds no measurement, so that it cannot be "
             "learnt from others: leave it out."

@@ -22,6 +22,7 @@ __all__ = [
     "as_float_data",
     "import_zarr",
     "in_memory",
+    "in_threads",
     "is_lazy",
     "map_blocks",
     "read_zarr",
@@ -72,11 +73,27 @@ def as_float_data(X: Any, *, accept_sparse: bool = False) -> Any:
     return X.astype(np.float32 if single else np.float64)
 
 
-def as_blocks(values: np.ndarray) -> Any:
-    """Return an array as a dask array."""
+def as_blocks(values: np.ndarray, n_entries: int | None = None, whole: int | None = None) -> Any:
+    """Return an array as a dask array, of blocks of about so many entries, whole along an axis."""
     import dask.array as da
 
-    return da.from_array(values)
+    if n_entries is None:
+        return da.from_array(values)
+    sizes: list[Any] = ["auto"] * values.ndim
+    if whole is not None:
+        sizes[whole] = -1
+    dtype = np.dtype(np.float64)
+    limit = n_entries * dtype.itemsize
+    chunks = da.core.normalize_chunks(sizes, values.shape, limit=limit, dtype=dtype)
+    return da.from_array(values, chunks=chunks, name=False)
+
+
+def in_threads(n_jobs: int | None) -> Any:
+    """Return a context within which dask works by threads, as many as there are to be."""
+    import dask
+
+    workers: dict[str, Any] = {"num_workers": n_jobs} if n_jobs is not None and n_jobs > 0 else {}
+    return dask.config.set(scheduler="threads", **workers)
 
 
 def map_blocks(

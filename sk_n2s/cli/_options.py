@@ -6,7 +6,7 @@ import argparse
 import ast
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from ..files.picture import Options, Picture, Refusal
 
 __all__ = [
     "DENOISERS",
+    "add_command",
     "add_input",
     "add_jobs",
     "add_mask",
@@ -27,6 +28,7 @@ __all__ = [
     "grid",
     "input_options",
     "is_table",
+    "lone_axes",
     "mask_of",
     "options_of",
     "positive",
@@ -94,6 +96,28 @@ def _axis(text: str) -> int | None:
         raise argparse.ArgumentTypeError(f"{text} is neither the number of an axis nor none") from (
             None
         )
+
+
+def add_command(
+    commands: Any,
+    name: str,
+    run: Callable[[argparse.Namespace], int],
+    *,
+    summary: str,
+    description: str,
+    examples: str,
+) -> argparse.ArgumentParser:
+    """Add a subcommand, and return its parser."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=summary,
+        description=description,
+        epilog=examples,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.set_defaults(run=run)
+    return parser
 
 
 def add_input(parser: argparse.ArgumentParser) -> None:
@@ -183,6 +207,11 @@ def is_table(args: argparse.Namespace, noisy: Picture) -> bool:
     return noisy.is_table if args.kind is None else args.kind == "table"
 
 
+def lone_axes(axes: dict[str, int | None], ndim: int) -> list[int]:
+    """Return the axes of channels and items, along which entries are no neighbours."""
+    return sorted({a % ndim for a in axes.values() if a is not None})
+
+
 def mask_of(
     args: argparse.Namespace, noisy: Picture, axes: dict[str, int | None]
 ) -> np.ndarray | None:
@@ -192,7 +221,7 @@ def mask_of(
     found = np.asarray(read(Path(args.mask), Options(memory=args.memory_limit * 1e9),
                             checked=False).array)  # fmt: skip
     inside, shape = np.nan_to_num(found) != 0, noisy.array.shape
-    lone = sorted({a % len(shape) for a in axes.values() if a is not None})
+    lone = lone_axes(axes, len(shape))
     if inside.ndim + len(lone) == len(shape):
         inside = np.expand_dims(inside, tuple(lone))
     if inside.ndim != len(shape) or any(

@@ -31,15 +31,15 @@ examples:
 
 def add(commands: Any) -> None:
     """Add the subcommand."""
-    parser = commands.add_parser(
+    parser = _options.add_command(
+        commands,
         "calibrate",
-        help="find the best parameters of a denoiser on the noisy data alone, and denoise",
+        run,
+        summary="find the best parameters of a denoiser on the noisy data alone, and denoise",
         description="Find the parameters with the smallest self-supervised loss on the noisy data\n"
         "alone, and denoise with them. Without IMAGE, run the classic experiment on an image\n"
         "that scikit-image brings along.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+        examples=_EXAMPLES,
     )
     parser.add_argument("image", nargs="?", metavar="IMAGE", help=f"noisy data ({SUFFIXES})")
     parser.add_argument(
@@ -84,7 +84,6 @@ def add(commands: Any) -> None:
     _options.add_mask(parser)
     _options.add_input(parser)
     _options.add_output(parser)
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -92,7 +91,8 @@ def run(args: argparse.Namespace) -> int:
     grid = _grid(args.denoiser, args.param)
     noisy, clean, output = _given(args)
     figure = _figure(args, output)
-    report = checked_report(args.report, [*_sources(args), output])
+    others = [*_sources(args), output]
+    report = None if args.report is None else checked_report(Path(args.report), others)
     axes, note = _options.channel_axis(args, noisy)
     _saying.notes([*noisy.notes, note], args.json)
     noisy.notes.clear()

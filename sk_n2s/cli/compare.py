@@ -29,20 +29,19 @@ _ERRORS, _NEAR_ZERO = 4, 0.02
 
 def add(commands: Any) -> None:
     """Add the subcommand."""
-    parser = commands.add_parser(
+    parser = _options.add_command(
+        commands,
         "compare",
-        help="say how two files differ, and which is closer to the truth",
+        run,
+        summary="say how two files differ, and which is closer to the truth",
         description="Say how large the difference of two files is and whether it looks like noise; "
         "with the truth, the error of each.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+        examples=_EXAMPLES,
     )
     parser.add_argument("first", metavar="A", help="a file, as the noisy data")
     parser.add_argument("second", metavar="B", help="a file of the same shape, as denoised ones")
     parser.add_argument("--clean", metavar="C", help="the truth, to print the error of both")
     _options.add_input(parser)
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -86,9 +85,8 @@ def _lone_axes(args: argparse.Namespace, picture: Picture) -> list[int]:
     """Return the axes along which entries are no neighbours."""
     axes, _ = _options.channel_axis(args, picture)
     ndim = picture.array.ndim
-    if _options.is_table(args, picture):
-        return list(range(ndim))
-    return [a % ndim for a in axes.values() if a is not None]
+    is_table = _options.is_table(args, picture)
+    return list(range(ndim)) if is_table else _options.lone_axes(axes, ndim)
 
 
 def _decibels(psnr: float) -> str:

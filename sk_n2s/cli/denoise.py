@@ -39,14 +39,14 @@ and denoises all by that, and --load-params by what calibrate --save-params has 
 
 def add(commands: Any) -> None:
     """Add the subcommand."""
-    parser = commands.add_parser(
+    parser = _options.add_command(
+        commands,
         "denoise",
-        help="denoise files, with everything chosen from the noisy data",
+        run,
+        summary="denoise files, with everything chosen from the noisy data",
         description="Look at the noise, let denoisers race on the noisy data alone, and average\n"
         "the best. Says what was chosen, and how good the result is estimated to be.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+        examples=_EXAMPLES,
     )
     parser.add_argument(
         "images",
@@ -84,7 +84,6 @@ def add(commands: Any) -> None:
     )
     _options.add_input(parser)
     _options.add_output(parser)
-    parser.set_defaults(run=run)
 
 
 def add_race(parser: argparse.ArgumentParser) -> None:
@@ -170,7 +169,8 @@ def _denoise(
 ) -> Any:
     """Denoise one file, by what was found in another if there is that; return what denoised it."""
     check_target(output, [source], "output")
-    report = checked_report(args.report, [source, output])
+    others = [source, output]
+    report = None if args.report is None else checked_report(Path(args.report), others)
     noisy = read(source, _options.input_options(args))
     dtype = _options.dtype_of(args, noisy)
     check_format(output, noisy, dtype)
@@ -233,7 +233,7 @@ def _spacing(noisy: Picture, axes: dict[str, Any]) -> list[float] | None:
     """Return the distances of neighbours that the file says, where they differ."""
     if noisy.spacing is None or not axes:
         return None
-    lone = [a % noisy.array.ndim for a in axes.values() if a is not None]
+    lone = _options.lone_axes(axes, noisy.array.ndim)
     known = [s for a, s in enumerate(noisy.spacing) if a not in lone]
     if not np.isfinite(known).all() or max(known) == min(known) or max(known) > 100 * min(known):
         return None
@@ -263,8 +263,10 @@ def encoded(output: Path, denoised: Any, encoder: Encoder, jobs: int | None) -> 
     blocks = denoised.map_blocks(encoder, dtype=encoder.dtype)
     if format_of(output) == STORE:
         return blocks
-    workers = {"num_workers": jobs} if jobs is not None and jobs > 0 else {}
-    return blocks.compute(scheduler="threads", **workers)
+    from .._utils.lazy import in_threads
+
+    with in_threads(jobs):
+        return blocks.compute()
 
 
 def write_like(

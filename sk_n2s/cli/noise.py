@@ -22,18 +22,17 @@ examples:
 
 def add(commands: Any) -> None:
     """Add the subcommand."""
-    parser = commands.add_parser(
+    parser = _options.add_command(
+        commands,
         "noise",
-        help="say what the noise of a file is like, in words",
+        run,
+        summary="say what the noise of a file is like, in words",
         description="Estimate how large the noise is, whether it depends on the signal, on the "
         "place or on that of neighbours, and what could not be told.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+        examples=_EXAMPLES,
     )
     parser.add_argument("image", metavar="FILE", help=f"noisy data ({SUFFIXES})")
     _options.add_input(parser)
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:

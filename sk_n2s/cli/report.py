@@ -24,30 +24,27 @@ examples:
 
 def add(commands: Any) -> None:
     """Add the subcommand."""
-    parser = commands.add_parser(
+    parser = _options.add_command(
+        commands,
         "report",
-        help="show what would be made of a file, and whether to trust it, as an HTML page",
+        run,
+        summary="show what would be made of a file, and whether to trust it, as an HTML page",
         description="Denoise a file as denoise does, and write nothing but the report: before and\n"
         "after, what was taken away, what was assumed, and how good it is estimated to be.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+        examples=_EXAMPLES,
     )
     parser.add_argument("image", metavar="FILE", help=f"noisy data ({SUFFIXES})")
     parser.add_argument("-o", "--out", metavar="FILE", help="default: NAME_report.html")
     add_race(parser)
     _options.add_input(parser)
     _options.add_jobs(parser)
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Write the report."""
     check_names([args.image])
     source = Path(args.image)
-    name = args.out or f"{stem_of(source)}_report.html"
-    path = checked_report(name, [source], "")
-    assert path is not None
+    path = checked_report(Path(args.out or f"{stem_of(source)}_report.html"), [source], "")
     noisy = read(source, _options.input_options(args))
     axes, note = _options.channel_axis(args, noisy)
     _saying.notes([*noisy.notes, note], args.json)

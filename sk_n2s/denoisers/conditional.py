@@ -144,7 +144,7 @@ class ConditionalGaussianDenoiser(TableDenoiser):
         return self, Traits(exact=self._blind, handles_missing=True, releases_gil=True)
 
     def _learn(self, X: np.ndarray, known: Once) -> dict[str, Any]:
-        check_features_measured(np.isnan(X))
+        check_features_measured(X)
         found = self._normal(X, known)
         level = self._level(X, known)
         # In units of the noise, which has then no direction of its own.
@@ -193,7 +193,7 @@ class ConditionalGaussianDenoiser(TableDenoiser):
             raise ValueError(
                 f"X has {len(X)} sample: there is no other to learn from how features are related."
             )
-        check_features_measured(np.isnan(X))
+        check_features_measured(X)
         return blind_prediction(X, self.n_folds, self.shrinkage)
 
     def __sklearn_tags__(self) -> Tags:

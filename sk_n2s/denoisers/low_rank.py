@@ -180,7 +180,7 @@ class LowRankDenoiser(TableDenoiser):
     def _completed(self, X: np.ndarray, level: float) -> tuple[Decomposition, np.ndarray]:
         """Return what a table with gaps comes to, which are predicted by that."""
         missing = np.isnan(X)
-        check_features_measured(missing)
+        check_features_measured(X)
         mean = np.nanmean(X, axis=0, dtype=np.float64).astype(X.dtype)
         for shown in _filled(X, mean):
             found = self._decomposed(shown, Once())

@@ -143,21 +143,17 @@ def read(path: Path, options: Options | None = None, *, checked: bool = True) ->
 
 def _in_blocks(path: Path, picture: Picture, options: Options) -> Any:
     """Return an array as one that is denoised in blocks, a few of which fit into memory."""
+    from .._utils.lazy import as_blocks
+
+    share = options.memory / _SHARES / (os.cpu_count() or 1)
+    size = min(max(share / needed_memory((1,), np.dtype(float)), _SMALLEST), _LARGEST)
     try:
-        import dask.array as da
+        return as_blocks(picture.array, int(size), picture.channel_axis)
     except ImportError:
         raise Refusal(
             f"{path}: takes more than --memory-limit {options.memory / 1e9:g} to denoise; in "
             "blocks it takes less, which needs dask: pip install 'sk_n2s[dask]'"
         ) from None
-    share = options.memory / _SHARES / (os.cpu_count() or 1)
-    size = min(max(share / needed_memory((1,), np.dtype(float)), _SMALLEST), _LARGEST)
-    array = picture.array
-    sizes: list[Any] = ["auto"] * array.ndim
-    if picture.channel_axis is not None:
-        sizes[picture.channel_axis] = -1
-    chunks = da.core.normalize_chunks(sizes, array.shape, limit=int(8 * size), dtype=np.float64)
-    return da.from_array(array, chunks=chunks, name=False)
 
 
 def _in_words(error: Exception) -> str:

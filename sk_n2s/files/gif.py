@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ._axes import in_words, roles_of
-from .images import any_size
+from .images import chosen_frame, opened
 from .picture import Options, Picture, Refusal, check_shape
 
 __all__ = ["check", "read", "save"]
@@ -21,25 +21,23 @@ _LONGEST_SIDE = 2**16 - 1
 
 def read(path: Path, options: Options) -> Picture:
     """Read all frames, or the one that is chosen; what is clear in them apart."""
-    from PIL import Image, ImageSequence, UnidentifiedImageError
+    from PIL import ImageSequence
 
-    with any_size(Image):
-        try:
-            image = Image.open(path, formats=("GIF",))
-        except UnidentifiedImageError:
-            raise Refusal(f"{path}: cannot be read as an array (it is no GIF file)") from None
-        with image:
-            count = getattr(image, "n_frames", 1)
-            chosen = _chosen(path, count, options)
-            shape = (len(chosen), image.height, image.width, 4)
-            check_shape(path, shape, np.dtype(np.uint8), options)
-            frames = np.empty(shape, np.uint8)
-            durations = []
-            for k, frame in enumerate(ImageSequence.Iterator(image)):
-                if k in chosen:
-                    frames[k - chosen[0]] = np.asarray(frame.convert("RGBA"))
-                    durations.append(frame.info.get("duration", 0))
-            kept = {key: image.info[key] for key in _KEPT if key in image.info}
+    with opened(path, ("GIF",), "GIF") as image:
+        count = getattr(image, "n_frames", 1)
+        chosen = range(count)
+        if options.series is not None:
+            number = chosen_frame(path, count, options.series)
+            chosen = range(number, number + 1)
+        shape = (len(chosen), image.height, image.width, 4)
+        check_shape(path, shape, np.dtype(np.uint8), options)
+        frames = np.empty(shape, np.uint8)
+        durations = []
+        for k, frame in enumerate(ImageSequence.Iterator(image)):
+            if k in chosen:
+                frames[k - chosen[0]] = np.asarray(frame.convert("RGBA"))
+                durations.append(frame.info.get("duration", 0))
+        kept = {key: image.info[key] for key in _KEPT if key in image.info}
     array, alpha, axes = frames[..., :3], frames[..., 3], "TYXS"
     if (array == array[..., :1]).all():
         array, axes = array[..., 0], "TYX"
@@ -62,19 +60,9 @@ def read(path: Path, options: Options) -> Picture:
     )
 
 
-def _chosen(path: Path, count: int, options: Options) -> range:
-    """Return the numbers of the frames that are read."""
-    if options.series is None:
-        return range(count)
-    if not options.series.isdigit() or int(options.series) >= count:
-        raise Refusal(f"{path}: has no --series {options.series}, but 0 to {count - 1}")
-    return range(int(options.series), int(options.series) + 1)
-
-
 def check(path: Path, like: Picture, dtype: np.dtype) -> None:
     """Refuse what the format cannot hold."""
-    shape = like.array.shape
-    coloured = like.axes.endswith("S") if like.axes else like.is_coloured
+    shape, coloured = like.array.shape, like.has_colours
     if len(shape) - coloured not in (2, 3) or (coloured and shape[-1] != 3):
         raise Refusal(f"{path}: .gif cannot hold shape {shape}, write .npy or .tif")
     if dtype != np.uint8:
@@ -90,7 +78,7 @@ def save(path: str, array: Any, like: Picture, jobs: int | None) -> None:
     from PIL import Image
 
     array = np.asarray(array)
-    coloured = like.axes.endswith("S") if like.axes else like.is_coloured
+    coloured = like.has_colours
     frames = array if array.ndim - coloured == 3 else array[np.newaxis]
     alpha = None if like.alpha is None else like.alpha.reshape(frames.shape[:3])
     pictures = [Image.fromarray(np.ascontiguousarray(frame)) for frame in frames]

@@ -11,7 +11,7 @@ import numpy as np
 
 from .picture import Options, Picture, Refusal, check_shape, upright
 
-__all__ = ["any_size", "check", "read", "save"]
+__all__ = ["check", "chosen_frame", "opened", "read", "save"]
 
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "DIB")
 
@@ -28,23 +28,14 @@ _KEPT = ("dpi", "exif", "icc_profile")
 
 def read(path: Path, options: Options) -> Picture:
     """Read an image; its alpha channel apart, a palette as the colours that it stands for."""
-    from PIL import Image, UnidentifiedImageError
-
-    with any_size(Image):
-        try:
-            image = Image.open(path, formats=_FORMATS)
-        except UnidentifiedImageError:
-            raise Refusal(
-                f"{path}: cannot be read as an array (it is no PNG, JPEG, WebP or BMP file)"
-            ) from None
-        with image:
-            notes = _choose_frame(path, image, options)
-            image, shape, dtype = _described(path, image, notes)
-            check_shape(path, shape, dtype, options)
-            kept = {key: image.info[key] for key in _KEPT if image.info.get(key)}
-            text = dict(getattr(image, "text", {}))
-            orientation = image.getexif().get(274, 1)
-            array = np.asarray(_with_known_mode(image, notes))
+    with opened(path, _FORMATS, "PNG, JPEG, WebP or BMP") as image:
+        notes = _choose_frame(path, image, options)
+        image, shape, dtype = _described(path, image, notes)
+        check_shape(path, shape, dtype, options)
+        kept = {key: image.info[key] for key in _KEPT if image.info.get(key)}
+        text = dict(getattr(image, "text", {}))
+        orientation = image.getexif().get(274, 1)
+        array = np.asarray(_with_known_mode(image, notes))
     alpha = None
     if array.ndim == 3 and array.shape[-1] in (2, 4):
         array, alpha = array[..., :-1], array[..., -1]
@@ -64,22 +55,34 @@ def read(path: Path, options: Options) -> Picture:
 
 
 @contextmanager
-def any_size(Image: Any) -> Iterator[None]:
-    """Let Pillow open any size: what is too large is told before it is decoded."""
+def opened(path: Path, formats: tuple[str, ...], names: str) -> Iterator[Any]:
+    """Open a picture of any size: what is too large is told before it is decoded."""
+    from PIL import Image, UnidentifiedImageError
+
     before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
     try:
-        yield
+        try:
+            image = Image.open(path, formats=formats)
+        except UnidentifiedImageError:
+            raise Refusal(f"{path}: cannot be read as an array (it is no {names} file)") from None
+        with image:
+            yield image
     finally:
         Image.MAX_IMAGE_PIXELS = before
+
+
+def chosen_frame(path: Path, count: int, series: str) -> int:
+    """Return the number of the frame that is meant, of so many."""
+    if not series.isdigit() or int(series) >= count:
+        raise Refusal(f"{path}: has no --series {series}, but 0 to {count - 1}")
+    return int(series)
 
 
 def _choose_frame(path: Path, image: Any, options: Options) -> list[str]:
     """Go to the frame that is meant, and return what there is to say of the others."""
     count = getattr(image, "n_frames", 1)
     if options.series is not None:
-        if not options.series.isdigit() or int(options.series) >= count:
-            raise Refusal(f"{path}: has no --series {options.series}, but 0 to {count - 1}")
-        image.seek(int(options.series))
+        image.seek(chosen_frame(path, count, options.series))
         return [f"{count - 1} other pictures in the file are not written"] if count > 1 else []
     if count > 1 and image.format == "MPO":  # a photograph with a preview
         return [f"{count - 1} other pictures in the file are not written"]

@@ -85,6 +85,11 @@ class Picture:
         return self.array.ndim == 3 and self.array.shape[-1] == 3
 
     @property
+    def has_colours(self) -> bool:
+        """Whether its last axis is one of colours, as its file says, or by its length."""
+        return self.axes.endswith("S") if self.axes else self.is_coloured
+
+    @property
     def says_axes(self) -> bool:
         """Whether the file says what the axes are."""
         return self.axes is not None

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .._utils.lazy import import_zarr, read_zarr
+from .._utils.lazy import import_zarr, in_threads, read_zarr
 from ._axes import in_words, roles_of, spacing_of
 from .picture import Options, Picture, Refusal, check_shape, check_values
 
@@ -205,15 +205,12 @@ def _save_new(path: str, array: Any, jobs: int | None) -> None:
 
 def _store(array: Any, target: Any, jobs: int | None) -> None:
     """Write an array into a zarr array, block by block."""
-    import dask
-
     da = _dask()
     data = array if hasattr(array, "dask") else da.from_array(array, chunks="auto")
     # Two threads must not write into one chunk.
     unit = getattr(target, "shards", None) or target.chunks
     data = data.rechunk(tuple(_aligned(max(c), u) for c, u in zip(data.chunks, unit, strict=True)))
-    workers: dict[str, Any] = {"num_workers": jobs} if jobs is not None and jobs > 0 else {}
-    with dask.config.set(scheduler="threads", **workers):
+    with in_threads(jobs):
         da.store(data, target, lock=False)
 
 

@@ -283,7 +283,7 @@ def save(path: str, array: Any, like: Picture, jobs: int | None) -> None:
     origin = like.origin
     if not isinstance(origin, _Origin):
         axes = like.axes or ""
-        coloured = axes.endswith("S") or (not axes and like.is_coloured)
+        coloured = like.has_colours
         page: dict[str, Any] = {"photometric": "rgb" if coloured else "minisblack"}
         if like.alpha is not None:
             array = np.concatenate([array if coloured else array[..., None], like.alpha[..., None]],

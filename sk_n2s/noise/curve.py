@@ -12,6 +12,7 @@ from .._utils.tiling import sample
 from ._lattice import grey_levels, lattice_of
 from ._levels import Blocks, Levels, levels_of, measure
 from ._moments import clipped_moments, rician_moments
+from ._shapes import doubt_of_counts, sigma_of_air
 
 __all__ = ["MUCH_CLIPPED", "NoiseCurve", "curve_and_error", "estimate_noise_curve"]
 
@@ -51,23 +52,6 @@ _CLIPPED = 0.02
 
 #: Grey levels are few if the noise deviates by fewer than so many.
 _COARSE = 3
-
-#: Between these shares variance and third cumulant have to be of what they should be, beyond their
-#: errors: structure takes from the latter, and adds nothing. It differs from 0, that of normal
-#: noise, by so many errors.
-_VARIANCE, _THIRD, _SKEWED = (0.95, 1.05), (0.75, 1.12), 4.0
-
-#: That is asked of blocks with less structure than this, 1 for white noise, and of so many.
-_QUIET, _FEWEST_QUIET = 2.0, 60
-
-#: Mean, variance and third cumulant of magnitudes without signal, in units of their sigma.
-_RAYLEIGH = (np.sqrt(np.pi / 2), 2 - np.pi / 2, (np.pi - 3) * np.sqrt(np.pi / 2))
-
-#: In these, there is less structure than this, 1 for white noise.
-_CALM = 3.0
-
-#: The darkest blocks begin at this quantile of their levels, which differ by this factor.
-_DARKEST, _ALIKE = 0.02, 1.3
 
 #: Where there is little signal, the lowest of many counts is less than this.
 _DARK = 10
@@ -254,9 +238,9 @@ def curve_and_error(
     values, counts, step = grey_levels(X)
     mean = float(np.nanmean(X, dtype=np.float64)) / size
     found = _counts_on_a_lattice(values / size, counts, step / size, blocks)
-    air = None if found is not None or low < 0 else _magnitudes_by_their_shape(blocks)
-    if air is not None:
-        found, error = air, 0.0
+    sigma = None if found is not None or low < 0 else sigma_of_air(blocks)
+    if sigma is not None:
+        found, error = NoiseCurve(0.0, 0.0, rician=sigma), 0.0
     elif found is None:
         found, levels = _with_clipping(blocks, low / size, high / size, step / size)
         error = _error_at(mean, found, levels)
@@ -448,62 +432,14 @@ def _counts_on_a_lattice(
         if (near or misfit < best + _NO_WORSE) and misfit < least - _WORTH * (found is None):
             found, least = curve, misfit
     if found is None and values[0] >= 0 and _is_multiple(values, step):
-        return _counts_by_their_shape(blocks, step)
+        doubt = doubt_of_counts(blocks, step)
+        found = None if doubt is None else NoiseCurve(step, 0.0, step * doubt)
     return found
 
 
 def _is_multiple(values: np.ndarray, step: float) -> bool:
     """Return whether all values are multiples of a step, so that nothing was added to counts."""
     return step > 0 and bool((np.abs(values / step - np.rint(values / step)) < 1e-2).all())
-
-
-def _counts_by_their_shape(blocks: Blocks, gain: float) -> NoiseCurve | None:
-    """Return the curve of counts if variance and third cumulant of quiet blocks are those of them.
-
-    That tells counts even where all quiet blocks are equally bright, so that no line can be seen.
-    """
-    structure = blocks.slope / np.maximum(gain * blocks.level, 1e-300)
-    quiet = np.argsort(structure, kind="stable")
-    quiet = quiet[: max(_FEWEST_QUIET, np.count_nonzero(structure < _QUIET))]
-    power, third, level = (v[quiet] for v in (blocks.power, blocks.third, blocks.level))
-    doubt = _ratio(power, gain * level)[1]
-    if _agrees(power, gain * level, _VARIANCE) and _agrees(third, gain**2 * level, _THIRD):
-        return NoiseCurve(gain, 0.0, gain * doubt)
-    return None
-
-
-def _magnitudes_by_their_shape(blocks: Blocks) -> NoiseCurve | None:
-    """Return the curve of Rician noise if the darkest blocks are those of no signal: of Rayleigh's.
-
-    The air around a head tells the noise where all else has structure.
-    """
-    expected = _RAYLEIGH[1] * np.square(blocks.level / _RAYLEIGH[0])
-    quiet = blocks.where(blocks.slope < _CALM * expected)
-    if len(quiet.level) < _FEWEST_QUIET:
-        return None
-    darkest = quiet.where(quiet.level < _ALIKE * np.quantile(quiet.level, _DARKEST))
-    if len(darkest.level) < _FEWEST_QUIET:
-        return None
-    sigma = float(darkest.level.mean() / _RAYLEIGH[0])
-    flat = np.ones(len(darkest.level))
-    is_air = _agrees(darkest.power, _RAYLEIGH[1] * sigma**2 * flat, _VARIANCE)
-    is_air &= _agrees(darkest.third, _RAYLEIGH[2] * sigma**3 * flat, _THIRD)
-    return NoiseCurve(0.0, 0.0, rician=sigma) if is_air else None
-
-
-def _agrees(found: np.ndarray, expected: np.ndarray, within: tuple[float, float]) -> bool:
-    """Return whether values of blocks are on average what is expected, and not 0."""
-    ratio, error = _ratio(found, expected)
-    low, high = within[0] - 2.5 * error, within[1] + 2.5 * error
-    return low < ratio < high and ratio > _SKEWED * error
-
-
-def _ratio(found: np.ndarray, expected: np.ndarray) -> tuple[float, float]:
-    """Return the ratio of the means of two values of blocks, with its standard error."""
-    ratio = found.sum() / expected.sum()
-    return float(ratio), float(
-        np.std(found - ratio * expected) * np.sqrt(len(found)) / expected.sum()
-    )
 
 
 def _with_clipping(

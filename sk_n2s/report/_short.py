@@ -52,8 +52,7 @@ def short_form(estimator: Any) -> str:
 
 def _of_race(auto: Any) -> list[tuple[str, str]]:
     """Return the noise, what was chosen, and how good it is, of an AutoDenoiser."""
-    known = vars(auto)
-    if "weights_" not in known:
+    if "weights_" not in vars(auto):
         return []
     first = sorted(auto.weights_.items(), key=lambda item: -item[1])
     named = [f"{name} ({100 * share:.0f} %)" for name, share in first[:_MEMBERS]]
@@ -62,7 +61,7 @@ def _of_race(auto: Any) -> list[tuple[str, str]]:
     return [
         ("Noise", str(auto.noise_)),
         ("Chosen", chosen or "nothing to take away"),
-        ("Estimated PSNR", _quality(known.get("error_estimate_"))),
+        ("Estimated PSNR", _quality(auto.error_estimate_)),
     ]
 
 
@@ -84,16 +83,12 @@ def _of_search(search: Any) -> list[tuple[str, str]]:
     return rows
 
 
-def _quality(error: Any) -> str:
+def _quality(error: ErrorEstimate) -> str:
     """Return the estimated error in words."""
-    if not isinstance(error, ErrorEstimate) or not error.is_known:
-        return "unknown" if error is None else f"unknown: {_first_sentence(str(error))}"
+    if not error.is_known:
+        return f"unknown: {'; '.join(error.doubts)}"
     low, high = error.psnr_interval
     return f"{error.psnr:.1f} dB (95 %: {low:.1f} to {high:.1f} dB)"
-
-
-def _first_sentence(text: str) -> str:
-    return text.removeprefix("The error is unknown: ").rstrip(".")
 
 
 def _pictures(estimator: Any) -> list[Markup]:
