@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from skimage import data
 
+from sk_n2s import AutoDenoiser
 from sk_n2s.noise import NoiseCurve, estimate_noise_curve
 from sk_n2s.noise._levels import levels_of, measure
 from sk_n2s.noise._moments import clipped_moments, rician_moments
@@ -225,3 +226,15 @@ def test_the_air_around_a_head_tells_the_noise_of_magnitudes(sigma, rounded):
     # Nothing like it: noise that is cut off, or of which the absolute value was taken.
     for other in (np.maximum(head + real, 0), np.abs(head + real)):
         assert estimate_noise_curve(other).rician == 0
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("side", [48, 128])
+@pytest.mark.parametrize("n_values", [2, 4])
+def test_of_few_values_no_curve_is_told(side, n_values):
+    """Every block holds some of the highest value, so that none is free of clipping."""
+    X = np.random.default_rng(0).integers(0, n_values, (side, side))
+    for values in (X, 255.0 * X, X > 0):
+        curve = estimate_noise_curve(values)
+        assert not curve.is_signal_dependent and curve.intercept > 0
+    assert np.isfinite(AutoDenoiser("fast").fit_transform(255.0 * X)).all()

@@ -224,7 +224,8 @@ def curve_and_error(
     size = max(abs(low), abs(high))
     # Up to rounding, no noise at all: a constant area tells nothing of it elsewhere.
     blocks = blocks.where(blocks.power > (8 * np.finfo(X.dtype).eps * size) ** 2)
-    if len(blocks.power) < _FEWEST or np.ptp(blocks.level) <= 1e-9 * size:
+    is_told = len(blocks.power) >= _FEWEST and bool((blocks.high <= _CLIPPED).any())
+    if not is_told or np.ptp(blocks.level) <= 1e-9 * size:
         level = float(np.mean(blocks.power)) if len(blocks.power) else 0.0
         return NoiseCurve(0.0, level, 0.0, False), 0.0
     # In units of the largest value: least squares are blind to what is tiny.
